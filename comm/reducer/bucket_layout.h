@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "comm/codec/codec.h"
+
+namespace sluice {
+
+/// A gradient tensor, identified by its name.
+struct TensorInfo {
+  std::string name;
+  int64_t elements = 0;
+};
+
+/// Elements [begin, end).
+struct ElementRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+/// A run of one tensor's elements inside one chunk: what is encoded as one record.
+struct Piece {
+  int tensor = 0;            ///< index into BucketLayout::tensors()
+  ElementRange in_tensor;    ///< which of the tensor's elements
+  int64_t bucket_offset = 0; ///< where they are in the bucket's flat buffer
+};
+
+/// Where every gradient lives: tensors fill buckets in backward order, and each bucket is cut into one
+/// chunk per rank. Pure arithmetic and immutable: any thread may share one; every rank and the profilers
+/// compute the same.
+///
+///     bucket 0: | tensor 0 | tensor 1 | tensor 2 ...          flat fp32, in backward order
+///               |  chunk 0     |  chunk 1     |  chunk 2 ...   chunk r belongs to rank r
+///
+/// A chunk gets the r-th nearly equal share; a cut inside a tensor is moved up to a multiple of 4
+/// elements of that tensor. A tensor larger than a bucket is a bucket of its own.
+class BucketLayout {
+ public:
+  struct Chunk {
+    ElementRange range;  ///< of the bucket's flat buffer
+    std::vector<Piece> pieces;
+  };
+  struct Bucket {
+    int64_t elements = 0;
+    std::vector<int> tensors;
+    std::vector<Chunk> chunks;  ///< one per rank
+  };
+  struct Place {
+    int bucket = 0;
+    int64_t offset = 0;  ///< of the tensor's first element in the bucket's flat buffer
+  };
+
+  /// \param tensors     in backward order; names must differ, elements > 0
+  /// \param world_size  at least 1
+  /// \error kInvalidArgument naming the tensor
+  static absl::StatusOr<BucketLayout> Create(std::vector<TensorInfo> tensors, int64_t bucket_bytes,
+                                             int world_size);
+
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  const std::vector<Bucket>& buckets() const { return buckets_; }
+  const std::vector<Place>& places() const { return places_; }
+  int world_size() const { return world_size_; }
+
+  /// Bytes of chunk `chunk` of `bucket` when tensor t is encoded with codecs[t], frame header included.
+  int64_t ChunkBytes(int bucket, int chunk, absl::Span<const CodecConfig> codecs) const;
+
+  /// Bytes that one rank sends per step for tensor `tensor` under `codec`, mean over ranks; without frame
+  /// headers. Additive over tensors. 0 in a world of one.
+  double TensorWireBytes(int tensor, const CodecConfig& codec) const;
+
+  /// Frame headers that one rank sends per step, mean over ranks.
+  double FixedWireBytes() const;
+
+ private:
+  std::vector<TensorInfo> tensors_;
+  std::vector<Bucket> buckets_;
+  std::vector<Place> places_;
+  std::vector<std::vector<int64_t>> piece_sizes_;  // by tensor
+  int world_size_ = 1;
+};
+
+}  // namespace sluice

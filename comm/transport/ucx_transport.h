@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "comm/transport/transport.h"
+
+namespace sluice {
+
+/// A UCX context and worker without peers yet: has the address that the control plane hands to the
+/// others. Created, connected and used on one thread (the comm thread).
+///
+/// Environment: UCX_TLS wins over `transports`. Sets UCX_HANDLE_ERRORS=none, the keep-alive interval and
+/// error handling over shared memory before UCX reads its configuration (docs/transport.md).
+class UcxEndpointSeed {
+ public:
+  struct Options {
+    /// As UCX_TLS; empty: posix,cma,tcp,self.
+    std::string transports;
+  };
+
+  /// \error kUnavailable  UCX cannot start: its own reason, and the transports asked for
+  static absl::StatusOr<std::unique_ptr<UcxEndpointSeed>> Create(const Options& options);
+  virtual ~UcxEndpointSeed() = default;
+
+  /// Opaque bytes, 79 to a few hundred.
+  virtual const std::string& address() const = 0;
+
+  /// Connects to all peers; consumes the seed's resources.
+  /// \param addresses  of all peers by rank; the one at `self` is ours and is not connected
+  /// \error kUnavailable  naming the rank that cannot be reached
+  virtual absl::StatusOr<std::unique_ptr<Transport>> Connect(
+      Rank self, const std::vector<std::string>& addresses) && = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/job.pb.h"
+#include "proto/policy.pb.h"
+
+namespace sluice {
+
+/// Turns a window's statistics into a plan: numbers in, assignment out. Pure: the same statistics give the
+/// same plan, bit for bit. Version and effective step are the coordinator's to fill in.
+/// \threadsafety one thread at a time
+class CompressionPolicyMaker {
+ public:
+  virtual ~CompressionPolicyMaker() = default;
+
+  /// True when the plan needs a window's statistics; false: Plan is called once, with statistics that
+  /// hold layers and sizes but no errors.
+  virtual bool NeedsErrors() const = 0;
+
+  /// \return a choice for every layer, in the order of `window.layers`; `reason` says in one sentence what
+  ///         was decided and why. NaN or infinite errors disqualify an option (raw stays); statistics that
+  ///         allow no better plan give the uniform one, and say so.
+  /// \error kInvalidArgument  no layers, or a layer without a raw option
+  virtual absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) = 0;
+};
+
+/// The policy that the job names: "none", "uniform" or "lgreco".
+/// \error kInvalidArgument  unknown name: lists the known ones
+absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
+    const proto::Compression& config);
+
+/// The options that profilers measure for an eligible layer: raw, fp16, the uniform reference and every
+/// candidate (bits, bucket) of the job; no duplicates, raw first, the uniform reference second.
+std::vector<proto::CodecChoice> CandidateCodecs(const proto::Compression& config);
+
+/// The uniform reference (c0 in the L-GreCo paper).
+proto::CodecChoice UniformCodec(const proto::Compression& config);
+
+/// Whether a layer may be compressed at all: two dimensions or more, and min_elements.
+bool IsEligible(const proto::Compression& config, const proto::TensorSpec& tensor);
+
+}  // namespace sluice

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/ids.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// A parameter tensor of the model, in the order in which backward finishes gradients.
+struct ParameterInfo {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+/// Where gradients go: what the trainer needs of a Reducer, so that tests can do without one.
+class GradientSink {
+ public:
+  virtual ~GradientSink() = default;
+  /// Storage for the gradient of parameter `index`, stable for the sink's life.
+  virtual absl::Span<float> gradient(int index) = 0;
+  /// The gradient of `index` is final for this step; called from backward's hooks.
+  virtual void Ready(int index) = 0;
+};
+
+/// Sums over the samples that one rank evaluated.
+struct EvaluationSums {
+  int64_t samples = 0;
+  int64_t correct = 0;
+  double loss_sum = 0;
+};
+
+/// One replica of the model with its data shard and optimiser: the torch-free door to models/ and
+/// training/. Parameters, and the loss when all ranks' are summed, do not depend on the world size but by
+/// rounding: the global batch of a step is a function of (seed, step), rank r computes its r-th slice.
+/// \threadsafety step loop only
+class Trainer {
+ public:
+  /// Loads data, builds the model with weights drawn from the job's seed (equal on all ranks).
+  /// \error kNotFound, kDataLoss  data files, with path and what to install
+  /// \error kInvalidArgument      global_batch smaller than the world size
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
+                                                         int world_size);
+  virtual ~Trainer() = default;
+
+  virtual const std::vector<ParameterInfo>& parameters() const = 0;
+
+  /// Lets backward write gradients straight into the sink's storage and tell it when each is final.
+  /// Once, before the first step; `sink` must outlive the trainer's last step.
+  virtual void Attach(GradientSink& sink) = 0;
+
+  /// Steps that the job has, from its `steps` or `epochs`.
+  virtual int64_t total_steps() const = 0;
+
+  /// Forward and backward on this rank's slice of the step's global batch. Gradients are scaled such that
+  /// their mean over ranks is the gradient of the global batch's mean loss.
+  /// \return sum of this rank's sample losses / global batch
+  /// \error kInternal wrapping what LibTorch threw, with the step
+  virtual absl::StatusOr<double> ForwardBackward(Step step) = 0;
+
+  /// Optimiser step on the (reduced) gradients in the sink, with the schedule's learning rate of `step`.
+  virtual absl::Status ApplyGradients(Step step) = 0;
+
+  /// The model's floating-point buffers (batch norm's running statistics). They follow each rank's own
+  /// samples; the caller averages them over ranks before an evaluation or a checkpoint.
+  virtual std::vector<absl::Span<float>> FloatBuffers() = 0;
+
+  /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
+  virtual uint64_t ParameterChecksum() const = 0;
+
+  /// This rank's shard of the test set: each sample is in exactly one shard.
+  virtual absl::StatusOr<EvaluationSums> EvaluateShard() = 0;
+
+  /// Writes a whole checkpoint of `completed` steps under `directory`, or nothing: temporary folder,
+  /// fsync, rename, then `latest`. \return its path
+  virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed) = 0;
+};
+
+}  // namespace sluice
