@@ -1,0 +1,26 @@
+#include <string>
+
+#include "gtest/gtest.h"
+#include "orchestrator/config/job_loader.h"
+
+namespace sluice {
+namespace {
+
+TEST(Examples, FashionMnistIsAnLGreCoJob) {
+  const auto job = LoadJob("examples/fashion_mnist.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->model().name(), "cnn");
+  EXPECT_EQ(job->training().global_batch(), 128);
+  EXPECT_EQ(job->compression().policy(), "lgreco");
+  EXPECT_EQ(job->compression().window_steps(), 100);
+}
+
+TEST(Examples, Resnet18Loads) {
+  const auto job = LoadJob("examples/fashion_mnist_resnet18.yaml", {"training.steps=5"});
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->model().name(), "resnet18");
+  EXPECT_EQ(job->training().steps(), 5);
+}
+
+}  // namespace
+}  // namespace sluice
