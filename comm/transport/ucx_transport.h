@@ -36,4 +36,7 @@ class UcxEndpointSeed {
       Rank self, const std::vector<std::string>& addresses) && = 0;
 };
 
+/// The version of the UCX library in use, e.g. "1.13.1".
+std::string UcxVersion();
+
 }  // namespace sluice
