@@ -15,11 +15,12 @@ struct FrontOption {
 };
 
 /// The options of one layer that may be part of an optimum.
-/// \invariant not empty; sizes strictly grow and errors strictly fall, so that the last has the least error
+/// \invariant not empty; sizes strictly grow and errors strictly fall, so that the last has the
+/// least error
 using Front = std::vector<FrontOption>;
 
-/// Drops every option that another one beats or equals in both numbers; among equals the lowest index
-/// stays. O(K log K). \pre not empty
+/// Drops every option that another one beats or equals in both numbers; among equals the lowest
+/// index stays. O(K log K). \pre not empty
 Front UndominatedOptions(const std::vector<KnapsackOption>& options);
 
 /// Positions in `front` of the vertices of its lower convex hull, from least error to least size.

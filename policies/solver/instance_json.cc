@@ -102,9 +102,8 @@ absl::StatusOr<InstanceFile> ParseInstances(const std::string& text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return absl::InvalidArgumentError("not valid JSON");
   if (!json.is_object()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("expected an object with \"instances\" or \"layers\", found ",
-                     json.type_name()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "expected an object with \"instances\" or \"layers\", found ", json.type_name()));
   }
   if (const Json* format = Find(json, "format"); format != nullptr) {
     if (*format != "sluice-knapsack/1") {

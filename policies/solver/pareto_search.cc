@@ -36,8 +36,8 @@ std::vector<int32_t> Order(const std::vector<Front>& fronts, LayerOrder order) {
   return layers;
 }
 
-/// Merges two lists sorted by size into `out`, without dominated states. Equal states come from different
-/// options: the lower option stays, which makes kLastLayerFirst lexicographic.
+/// Merges two lists sorted by size into `out`, without dominated states. Equal states come from
+/// different options: the lower option stays, which makes kLastLayerFirst lexicographic.
 void Merge(const std::vector<State>& a, const std::vector<State>& b, std::vector<State>& out) {
   out.clear();
   size_t i = 0, j = 0;

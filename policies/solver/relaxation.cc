@@ -21,8 +21,8 @@ std::vector<HullStep> StepsBySlope(const std::vector<Front>& fronts) {
     for (size_t i = 1; i < hull.size(); ++i) {
       const FrontOption& from = front[hull[i - 1]];
       const FrontOption& to = front[hull[i]];
-      steps.push_back({static_cast<int32_t>(layer), hull[i], from.size - to.size,
-                       to.error - from.error});
+      steps.push_back(
+          {static_cast<int32_t>(layer), hull[i], from.size - to.size, to.error - from.error});
     }
   }
   // Slopes strictly fall along a hull, so a stable sort keeps a layer's steps in order.
@@ -60,8 +60,8 @@ Relaxation::Relaxation(const std::vector<Front>& fronts, int64_t budget)
 }
 
 std::vector<Front> Relaxation::Filter(const std::vector<Front>& fronts, int64_t threshold) const {
-  // Lagrangian with multiplier drop / rise, scaled by rise so that it stays an integer. Sums of sizes
-  // and of errors are below 2^62, so nothing here passes 2^126.
+  // Lagrangian with multiplier drop / rise, scaled by rise so that it stays an integer. Sums of
+  // sizes and of errors are below 2^62, so nothing here passes 2^126.
   Wide drop = 0, rise = 1;
   if (critical_ < steps_.size()) {
     drop = steps_[critical_].size_drop;

@@ -16,15 +16,15 @@ struct HullStep {
   int64_t error_rise = 0;
 };
 
-/// The edges of all hulls, most size saved per error first; of equals the lower layer, then the lower
-/// error. Any prefix is a consistent state: a layer's edges come in their order.
+/// The edges of all hulls, most size saved per error first; of equals the lower layer, then the
+/// lower error. Any prefix is a consistent state: a layer's edges come in their order.
 std::vector<HullStep> StepsBySlope(const std::vector<Front>& fronts);
 
 /// The linear relaxation: layers may mix two neighbouring hull options.
 ///
-/// It starts with every layer at its least error and walks the steps by slope until the budget is used;
-/// the step that fits in part, the critical one, gives the multiplier. All bounds are exact integers.
-/// Source: Sinha & Zoltners 1979, "The multiple-choice knapsack problem".
+/// It starts with every layer at its least error and walks the steps by slope until the budget is
+/// used; the step that fits in part, the critical one, gives the multiplier. All bounds are exact
+/// integers. Source: Sinha & Zoltners 1979, "The multiple-choice knapsack problem".
 class Relaxation {
  public:
   /// \pre the least errors fit in the budget
@@ -35,8 +35,8 @@ class Relaxation {
   /// The relaxation's value as a double that is never above it.
   double value() const { return value_; }
 
-  /// The fronts without the options that no assignment of size <= `threshold` within the budget uses,
-  /// proven by their reduced cost.
+  /// The fronts without the options that no assignment of size <= `threshold` within the budget
+  /// uses, proven by their reduced cost.
   std::vector<Front> Filter(const std::vector<Front>& fronts, int64_t threshold) const;
 
   /// A feasible assignment near the relaxation: positions in the fronts.

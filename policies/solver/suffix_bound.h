@@ -9,11 +9,11 @@
 
 namespace sluice {
 
-/// The relaxation of the layers not yet decided, as a piecewise-linear function of the error they may
-/// make. Starts with all layers and shrinks as layers are decided.
+/// The relaxation of the layers not yet decided, as a piecewise-linear function of the error they
+/// may make. Starts with all layers and shrinks as layers are decided.
 ///
-/// The steps form a list in slope order with a cursor whose sums are known, so asking for amounts of
-/// error that grow or fall slowly costs O(1) each. Exact: no divisions, no floating point.
+/// The steps form a list in slope order with a cursor whose sums are known, so asking for amounts
+/// of error that grow or fall slowly costs O(1) each. Exact: no divisions, no floating point.
 class SuffixBound {
  public:
   explicit SuffixBound(const std::vector<Front>& fronts)
@@ -54,8 +54,8 @@ class SuffixBound {
   /// Least error that the remaining layers can make.
   int64_t base_error() const { return base_error_; }
 
-  /// Whether the remaining layers may, by the relaxation, need at most `size` when they make at most
-  /// base_error() + `slack` error. \pre slack >= 0
+  /// Whether the remaining layers may, by the relaxation, need at most `size` when they make at
+  /// most base_error() + `slack` error. \pre slack >= 0
   bool MayFit(int64_t size, int64_t slack) {
     Seek(slack);
     const int64_t missing = base_size_ - drop_before_ - size;

@@ -8,8 +8,8 @@
 
 namespace sluice {
 
-/// By trying every assignment: least size, then least error, then lexicographically smallest choice.
-/// Infeasible: least error, then least size, then lexicographically smallest choice.
+/// By trying every assignment: least size, then least error, then lexicographically smallest
+/// choice. Infeasible: least error, then least size, then lexicographically smallest choice.
 inline KnapsackSolution BruteForce(const KnapsackInstance& instance) {
   const size_t layers = instance.layers.size();
   KnapsackSolution best, least_error;

@@ -45,8 +45,8 @@ inline KnapsackInstance RandomInstance(RandomKey key, const InstanceShape& shape
   return instance;
 }
 
-/// Like a network's layers: sizes over several magnitudes, each option about half the size and thrice the
-/// error of the one before; budget = error of the middle option everywhere.
+/// Like a network's layers: sizes over several magnitudes, each option about half the size and
+/// thrice the error of the one before; budget = error of the middle option everywhere.
 inline KnapsackInstance NetworkInstance(RandomKey key, int layers, int options) {
   Draws draws(key);
   KnapsackInstance instance;
