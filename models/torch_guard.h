@@ -1,0 +1,45 @@
+#pragma once
+
+#include <exception>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+
+/// LibTorch's message without the C++ backtrace that it appends.
+inline std::string TorchMessage(const std::exception& thrown) {
+  const std::string text = thrown.what();
+  return text.substr(0, text.find("\nException raised from"));
+}
+
+/// Runs `body` and turns what LibTorch (or the STL) throws into a Status: the one place where exceptions
+/// end. `body` returns a value, a Status, or nothing; the result is StatusOr of the value, or a Status.
+/// \param where  names the operation and ids, e.g. "step 12, rank 3: backward"
+/// \error kResourceExhausted  out of memory
+/// \error kInternal           anything else that was thrown
+template <class Body>
+auto TorchGuard(absl::string_view where, Body&& body) {
+  using Value = std::invoke_result_t<Body>;
+  using Result = std::conditional_t<std::is_void_v<Value> || std::is_same_v<Value, absl::Status>,
+                                    absl::Status, absl::StatusOr<Value>>;
+  try {
+    if constexpr (std::is_void_v<Value>) {
+      std::forward<Body>(body)();
+      return Result(absl::OkStatus());
+    } else {
+      return Result(std::forward<Body>(body)());
+    }
+  } catch (const std::bad_alloc&) {
+    return Result(absl::ResourceExhaustedError(absl::StrCat(where, ": out of memory")));
+  } catch (const std::exception& thrown) {
+    return Result(absl::InternalError(absl::StrCat(where, ": ", TorchMessage(thrown))));
+  }
+}
+
+}  // namespace sluice
