@@ -25,28 +25,29 @@ struct CodecPlan {
 /// What the reducer measured in one step.
 struct ReductionStats {
   uint32_t plan_version = 0;
-  int64_t sent_bytes = 0;              ///< at the transport, gradients alone
-  absl::Duration exposed;              ///< Finish waited this long
-  absl::Duration communication;        ///< first bucket full to last bucket reduced
-  absl::Duration encode;               ///< error feedback, encoding and decoding
+  int64_t sent_bytes = 0;        ///< at the transport, gradients alone
+  absl::Duration exposed;        ///< Finish waited this long
+  absl::Duration communication;  ///< first bucket full to last bucket reduced
+  absl::Duration encode;         ///< error feedback, encoding and decoding
 };
 
-/// Averages gradients over the ranks, encoded per tensor as the current plan says, while backward runs.
+/// Averages gradients over the ranks, encoded per tensor as the current plan says, while backward
+/// runs.
 ///
 ///     step loop              comm thread (owned by the reducer; alone touches the transport)
 ///     BeginStep(s)
-///     Ready(t) ...    -->    bucket full: x = g / N + residual; scatter-reduce-allgather; decode in place
-///     Finish()        <--    last bucket done
+///     Ready(t) ...    -->    bucket full: x = g / N + residual; scatter-reduce-allgather; decode
+///     in place Finish()        <--    last bucket done
 ///
-/// Buckets are reduced in the layout's order on every rank, whatever order they fill in. All ranks decode
-/// the same bytes and end with identical bits. With error feedback, what encoding lost (the sender's part
-/// and the owner's re-encoding) stays in the rank's residual: over the ranks, sum of results plus sum of
-/// residuals equals the sum of inputs, to rounding.
+/// Buckets are reduced in the layout's order on every rank, whatever order they fill in. All ranks
+/// decode the same bytes and end with identical bits. With error feedback, what encoding lost (the
+/// sender's part and the owner's re-encoding) stays in the rank's residual: over the ranks, sum of
+/// results plus sum of residuals equals the sum of inputs, to rounding.
 ///
-/// Plans: a rank offers a plan as soon as it has it. Each frame of bucket 0 carries the newest version its
-/// sender holds; a plan takes effect at the first step >= effective_step before which, in an earlier step,
-/// every rank has announced it. So all ranks switch at the same step, and none waits (docs/adr/0002).
-/// Every frame carries the version in use; a mismatch is an error.
+/// Plans: a rank offers a plan as soon as it has it. Each frame of bucket 0 carries the newest
+/// version its sender holds; a plan takes effect at the first step >= effective_step before which,
+/// in an earlier step, every rank has announced it. So all ranks switch at the same step, and none
+/// waits (docs/adr/0002). Every frame carries the version in use; a mismatch is an error.
 ///
 /// In a world of one nothing is encoded or sent.
 class Reducer {
@@ -57,7 +58,8 @@ class Reducer {
     bool error_feedback = true;
     uint64_t seed = 0;  ///< of stochastic rounding
     /// Window accumulation for the profiler, peer number `world_size` of the transport
-    /// (window_snapshot.h); 0 = off. Window w covers steps [w * window_steps, (w + 1) * window_steps).
+    /// (window_snapshot.h); 0 = off. Window w covers steps [w * window_steps, (w + 1) *
+    /// window_steps).
     int64_t window_steps = 0;
     double window_decay = 1;
   };
@@ -65,12 +67,13 @@ class Reducer {
   /// Makes the transport on the comm thread, which alone may use it.
   using TransportFactory = std::function<absl::StatusOr<std::unique_ptr<Transport>>()>;
 
-  static absl::StatusOr<std::unique_ptr<Reducer>> Create(const Options& options, BucketLayout layout,
+  static absl::StatusOr<std::unique_ptr<Reducer>> Create(const Options& options,
+                                                         BucketLayout layout,
                                                          TransportFactory make_transport);
   virtual ~Reducer() = default;
 
-  /// Where backward writes the gradient of `tensor`; stable for the reducer's life, 64-byte aligned per
-  /// bucket. Between Finish and the next BeginStep it holds the averaged gradient.
+  /// Where backward writes the gradient of `tensor`; stable for the reducer's life, 64-byte aligned
+  /// per bucket. Between Finish and the next BeginStep it holds the averaged gradient.
   /// \threadsafety step loop only, like all below unless said otherwise
   virtual absl::Span<float> gradient(int tensor) = 0;
 
@@ -80,18 +83,19 @@ class Reducer {
   /// The gradient of `tensor` is final; each tensor once per step. Returns at once.
   virtual void Ready(int tensor) = 0;
 
-  /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) count as zero.
-  /// \error of the first failed collective, with step, bucket and peer in the message; the reducer is then
+  /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) count
+  /// as zero. \error of the first failed collective, with step, bucket and peer in the message; the
+  /// reducer is then
   ///        unusable
   virtual absl::StatusOr<ReductionStats> Finish() = 0;
 
-  /// data[i] = mean over ranks, the same bits on every rank; between Finish and the next BeginStep, on all
-  /// ranks at the same point. For batch norm's statistics before an evaluation. Blocks.
+  /// data[i] = mean over ranks, the same bits on every rank; between Finish and the next BeginStep,
+  /// on all ranks at the same point. For batch norm's statistics before an evaluation. Blocks.
   virtual absl::Status AllReduceMean(absl::Span<float> data) = 0;
 
-  /// Hands over a plan that becomes usable as said above. A version not above those offered is ignored.
-  /// \threadsafety any thread
-  /// \error kInvalidArgument  wrong number of codecs, or a codec out of range
+  /// Hands over a plan that becomes usable as said above. A version not above those offered is
+  /// ignored. \threadsafety any thread \error kInvalidArgument  wrong number of codecs, or a codec
+  /// out of range
   virtual absl::Status OfferPlan(CodecPlan plan) = 0;
 
   /// Ends what is in flight with kCancelled and `reason`.
@@ -100,7 +104,8 @@ class Reducer {
 
   virtual const BucketLayout& layout() const = 0;
 
-  /// The residual of `tensor`, zeros where nothing was lost. For tests and checkpoints, between steps.
+  /// The residual of `tensor`, zeros where nothing was lost. For tests and checkpoints, between
+  /// steps.
   virtual std::vector<float> residual(int tensor) const = 0;
 };
 

@@ -12,12 +12,13 @@
 
 namespace sluice {
 
-/// What a profiler measures: per tensor the decayed sum of a window's gradients as the encoder sees them.
+/// What a profiler measures: per tensor the decayed sum of a window's gradients as the encoder sees
+/// them.
 ///
-/// In every step the owner of a chunk holds the exact sum x = mean gradient + residuals just before it
-/// re-encodes it. It accumulates a = decay * a + x over the window. So the work and the memory are 1/N of
-/// the model per rank, and no step waits for it. At the window's end every rank sends its part to the
-/// profiler, without waiting: one message per window and rank, tag kSnapshotTag:
+/// In every step the owner of a chunk holds the exact sum x = mean gradient + residuals just before
+/// it re-encodes it. It accumulates a = decay * a + x over the window. So the work and the memory
+/// are 1/N of the model per rank, and no step waits for it. At the window's end every rank sends
+/// its part to the profiler, without waiting: one message per window and rank, tag kSnapshotTag:
 ///
 ///     offset  bytes  field
 ///     0       4      magic "SLWS"
@@ -27,12 +28,13 @@ namespace sluice {
 ///     24      8      floats that follow
 ///     32      4 n    fp32: for each bucket, the accumulator of the sender's chunk
 ///
-/// If the previous message has not left yet, the window's part is dropped (the accumulator is reset) and
-/// the profiler skips that window.
+/// If the previous message has not left yet, the window's part is dropped (the accumulator is
+/// reset) and the profiler skips that window.
 struct WindowSnapshot {
   int64_t window = 0;
   Step last_step;
-  std::vector<std::vector<float>> tensors;  ///< by tensor of the layout, divided by the sum of weights
+  std::vector<std::vector<float>>
+      tensors;  ///< by tensor of the layout, divided by the sum of weights
 };
 
 inline constexpr MessageTag kSnapshotTag = (MessageTag{1} << kMessageTagBits) - 1;
@@ -41,13 +43,14 @@ inline constexpr MessageTag kSnapshotTag = (MessageTag{1} << kMessageTagBits) - 
 class SnapshotSender {
  public:
   /// \param profiler  peer that receives; \param window_steps > 0
-  SnapshotSender(const BucketLayout& layout, Rank self, Rank profiler, int64_t window_steps, double decay);
+  SnapshotSender(const BucketLayout& layout, Rank self, Rank profiler, int64_t window_steps,
+                 double decay);
 
   /// Adds the exact sum of my chunk of `bucket` in `step`.
   void Add(Step step, int bucket, absl::Span<const float> chunk);
 
-  /// After the last bucket of `step`: at a window's end starts the send. Also retires a finished one.
-  /// \error of a send that failed
+  /// After the last bucket of `step`: at a window's end starts the send. Also retires a finished
+  /// one. \error of a send that failed
   absl::Status EndStep(Step step, Transport& transport);
 
  private:
