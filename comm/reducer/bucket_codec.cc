@@ -100,7 +100,8 @@ void BucketCodec::Encode(int chunk, absl::Span<std::byte> frame) {
     }
     std::copy_n(values.begin(), residual.size(), residual.begin());
     absl::Status decoded;
-    if (chunk == static_cast<int>(self_.value)) {  // the owner goes on with what the others will see
+    if (chunk ==
+        static_cast<int>(self_.value)) {  // the owner goes on with what the others will see
       decoded = sluice::Decode(codec, record, DecodeMode::kAssign, values);
       if (!residual.empty()) Subtract(values, residual);
     } else if (!residual.empty()) {

@@ -8,7 +8,7 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "base/random.h"
-#include "comm/collective/collective.h"
+#include "comm/collective/scatter_reduce.h"
 #include "comm/reducer/bucket_layout.h"
 #include "comm/reducer/codec_plan.h"
 #include "comm/reducer/float_loops.h"
@@ -24,9 +24,9 @@ namespace sluice {
 ///     EncodeSum:    residual = sum - decode(encode(sum))    pieces of my chunk
 ///     TakeSum:      x = decode(...)                         pieces of others' chunks
 ///
-/// Lossless pieces leave a residual of zero, so a tensor that a plan makes lossless sends what it still
-/// owed. Residuals lie where the tensor lies, so they outlive plans. A bucket that never had a lossy
-/// codec has no residual memory.
+/// Lossless pieces leave a residual of zero, so a tensor that a plan makes lossless sends what it
+/// still owed. Residuals lie where the tensor lies, so they outlive plans. A bucket that never had
+/// a lossy codec has no residual memory.
 ///
 /// Randomness of a record: (seed, step, tensor's name, rank, first element of the piece).
 /// \threadsafety comm thread only
@@ -44,8 +44,8 @@ class BucketCodec : public ChunkCodec {
   /// \param newest_plan  announced to the others in the frames
   void Start(Step step, int bucket, uint32_t newest_plan, absl::Span<float> data);
 
-  /// Lowest of the newest plan versions that the ranks announced for the current bucket; complete when
-  /// the collective has succeeded.
+  /// Lowest of the newest plan versions that the ranks announced for the current bucket; complete
+  /// when the collective has succeeded.
   uint32_t lowest_newest_plan() const { return lowest_newest_plan_; }
 
   /// Zeros where nothing was lost.

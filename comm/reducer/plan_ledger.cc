@@ -38,9 +38,8 @@ absl::Status PlanLedger::Agree(uint32_t version) {
                                             last_agreed_, ": a rank forgot a plan it had"));
   }
   if (held_.count(version) == 0) {
-    const auto versions = absl::StrJoin(held_, ", ", [](std::string* out, const auto& plan) {
-      absl::StrAppend(out, plan.first);
-    });
+    const auto versions = absl::StrJoin(
+        held_, ", ", [](std::string* out, const auto& plan) { absl::StrAppend(out, plan.first); });
     return absl::InternalError(absl::StrCat("the ranks agree on plan ", version,
                                             ", which this rank was never offered (it holds ",
                                             versions, "): offer every plan to every rank"));
