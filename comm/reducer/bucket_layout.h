@@ -25,20 +25,22 @@ struct ElementRange {
 
 /// A run of one tensor's elements inside one chunk: what is encoded as one record.
 struct Piece {
-  int tensor = 0;            ///< index into BucketLayout::tensors()
-  ElementRange in_tensor;    ///< which of the tensor's elements
-  int64_t bucket_offset = 0; ///< where they are in the bucket's flat buffer
+  int tensor = 0;             ///< index into BucketLayout::tensors()
+  ElementRange in_tensor;     ///< which of the tensor's elements
+  int64_t bucket_offset = 0;  ///< where they are in the bucket's flat buffer
 };
 
-/// Where every gradient lives: tensors fill buckets in backward order, and each bucket is cut into one
-/// chunk per rank. Pure arithmetic and immutable: any thread may share one; every rank and the profilers
-/// compute the same.
+/// Where every gradient lives: tensors fill buckets in backward order, and each bucket is cut into
+/// one chunk per rank. Pure arithmetic and immutable: any thread may share one; every rank and the
+/// profilers compute the same.
 ///
 ///     bucket 0: | tensor 0 | tensor 1 | tensor 2 ...          flat fp32, in backward order
 ///               |  chunk 0     |  chunk 1     |  chunk 2 ...   chunk r belongs to rank r
 ///
-/// A chunk gets the r-th nearly equal share; a cut inside a tensor is moved up to a multiple of 4
-/// elements of that tensor. A tensor larger than a bucket is a bucket of its own.
+/// A bucket is closed when the next tensor would not fit; a tensor larger than a bucket is a bucket
+/// of its own. Chunk r aims at floor(elements left / ranks left) elements; a cut inside a tensor is
+/// moved up to a multiple of 4 elements of that tensor, or to its end. So chunks can be empty.
+/// Source of the cut rule: torch_cgx (Markov et al. 2022).
 class BucketLayout {
  public:
   struct Chunk {
@@ -55,9 +57,12 @@ class BucketLayout {
     int64_t offset = 0;  ///< of the tensor's first element in the bucket's flat buffer
   };
 
-  /// \param tensors     in backward order; names must differ, elements > 0
+  /// The most buckets that a layout can have: a bucket's number is part of a message tag.
+  static constexpr size_t kMaxBuckets = 65280;
+
+  /// \param tensors     in backward order, at least one; names must differ, elements > 0
   /// \param world_size  at least 1
-  /// \error kInvalidArgument naming the tensor
+  /// \error kInvalidArgument naming the tensor, or the value and its range
   static absl::StatusOr<BucketLayout> Create(std::vector<TensorInfo> tensors, int64_t bucket_bytes,
                                              int world_size);
 
@@ -66,11 +71,12 @@ class BucketLayout {
   const std::vector<Place>& places() const { return places_; }
   int world_size() const { return world_size_; }
 
-  /// Bytes of chunk `chunk` of `bucket` when tensor t is encoded with codecs[t], frame header included.
+  /// Bytes of chunk `chunk` of `bucket` when tensor t is encoded with codecs[t], frame header
+  /// included.
   int64_t ChunkBytes(int bucket, int chunk, absl::Span<const CodecConfig> codecs) const;
 
-  /// Bytes that one rank sends per step for tensor `tensor` under `codec`, mean over ranks; without frame
-  /// headers. Additive over tensors. 0 in a world of one.
+  /// Bytes that one rank sends per step for tensor `tensor` under `codec`, mean over ranks; without
+  /// frame headers. Additive over tensors. 0 in a world of one.
   double TensorWireBytes(int tensor, const CodecConfig& codec) const;
 
   /// Frame headers that one rank sends per step, mean over ranks.
@@ -80,7 +86,7 @@ class BucketLayout {
   std::vector<TensorInfo> tensors_;
   std::vector<Bucket> buckets_;
   std::vector<Place> places_;
-  std::vector<std::vector<int64_t>> piece_sizes_;  // by tensor
+  std::vector<std::vector<int64_t>> piece_sizes_;  // by tensor, in elements
   int world_size_ = 1;
 };
 

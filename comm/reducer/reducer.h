@@ -6,49 +6,49 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "comm/codec/codec.h"
 #include "comm/reducer/bucket_layout.h"
+#include "comm/reducer/codec_plan.h"
 #include "comm/transport/transport.h"
 
 namespace sluice {
 
-/// Which codec each tensor uses, from one step on: what comm/ knows of a CompressionPolicy.
-struct CodecPlan {
-  uint32_t version = 0;             ///< 0: raw, in force at step 0
-  Step effective_step;              ///< not before this step
-  std::vector<CodecConfig> codecs;  ///< by tensor, in the layout's order
-};
-
 /// What the reducer measured in one step.
 struct ReductionStats {
   uint32_t plan_version = 0;
-  int64_t sent_bytes = 0;              ///< at the transport, gradients alone
-  absl::Duration exposed;              ///< Finish waited this long
-  absl::Duration communication;        ///< first bucket full to last bucket reduced
-  absl::Duration encode;               ///< error feedback, encoding and decoding
+  int64_t sent_bytes = 0;        ///< at the transport, gradients alone
+  absl::Duration exposed;        ///< Finish waited this long
+  absl::Duration communication;  ///< first bucket full to last bucket reduced
+  absl::Duration encode;         ///< error feedback, encoding and decoding
 };
 
-/// Averages gradients over the ranks, encoded per tensor as the current plan says, while backward runs.
+/// Averages gradients over the ranks, encoded per tensor as the current plan says, while backward
+/// runs.
 ///
 ///     step loop              comm thread (owned by the reducer; alone touches the transport)
 ///     BeginStep(s)
-///     Ready(t) ...    -->    bucket full: x = g / N + residual; scatter-reduce-allgather; decode in place
+///     Ready(t) ...    -->    bucket full: x = g / N + residual; scatter-reduce-allgather in place
 ///     Finish()        <--    last bucket done
 ///
-/// Buckets are reduced in the layout's order on every rank, whatever order they fill in. All ranks decode
-/// the same bytes and end with identical bits. With error feedback, what encoding lost (the sender's part
-/// and the owner's re-encoding) stays in the rank's residual: over the ranks, sum of results plus sum of
-/// residuals equals the sum of inputs, to rounding.
+/// Buckets are reduced in the layout's order on every rank, whatever order they fill in. All ranks
+/// decode the same bytes and end with identical bits. With error feedback, what encoding lost (the
+/// sender's part and the owner's re-encoding) stays in the rank's residual: over the ranks, sum of
+/// results plus sum of residuals equals the sum of inputs, to rounding.
 ///
-/// Plans: a rank offers a plan as soon as it has it. Each frame of bucket 0 carries the newest version its
-/// sender holds; a plan takes effect at the first step >= effective_step before which, in an earlier step,
-/// every rank has announced it. So all ranks switch at the same step, and none waits (docs/adr/0002).
-/// Every frame carries the version in use; a mismatch is an error.
+/// Plans: a rank offers a plan as soon as it has it. Each frame of a step carries the newest
+/// version that its sender held when the step began; the lowest of these is held by all. It takes
+/// effect at the first later step >= effective_step, unless a higher one does. So all ranks switch
+/// at the same step, and none waits (docs/adr/0002-plan-switch-agreed-in-band.md). Every frame also
+/// carries the version in use; a mismatch is an error.
 ///
-/// In a world of one nothing is encoded or sent.
+/// In a world of one nothing is encoded or sent. A steady state allocates nothing: memory is taken
+/// in Create, in the first step, at a new plan, and for errors.
+///
+/// The life of a bucket, the threads and the arithmetic: docs/reducer.md.
 class Reducer {
  public:
   struct Options {
@@ -57,50 +57,62 @@ class Reducer {
     bool error_feedback = true;
     uint64_t seed = 0;  ///< of stochastic rounding
     /// Window accumulation for the profiler, peer number `world_size` of the transport
-    /// (window_snapshot.h); 0 = off. Window w covers steps [w * window_steps, (w + 1) * window_steps).
+    /// (window_snapshot.h); 0 = off. Window w covers steps [w * n, (w + 1) * n), n = window_steps.
+    /// A profiler that is lost costs a warning; training goes on.
     int64_t window_steps = 0;
-    double window_decay = 1;
+    double window_decay = 1;  ///< in (0, 1]
   };
 
-  /// Makes the transport on the comm thread, which alone may use it.
+  /// Makes the transport on the comm thread, which alone may use it and destroys it at its end.
   using TransportFactory = std::function<absl::StatusOr<std::unique_ptr<Transport>>()>;
 
-  static absl::StatusOr<std::unique_ptr<Reducer>> Create(const Options& options, BucketLayout layout,
+  /// Returns when the transport is there.
+  /// \error kInvalidArgument  options that contradict each other, the layout or the transport
+  /// \error of the factory
+  static absl::StatusOr<std::unique_ptr<Reducer>> Create(const Options& options,
+                                                         BucketLayout layout,
                                                          TransportFactory make_transport);
+
+  /// Ends what is in flight, destroys the transport and joins the comm thread. A peer may still be
+  /// receiving the last step's bytes: let all ranks pass a point after it (AllReduceMean, the
+  /// control plane) before any destroys its reducer.
   virtual ~Reducer() = default;
 
-  /// Where backward writes the gradient of `tensor`; stable for the reducer's life, 64-byte aligned per
-  /// bucket. Between Finish and the next BeginStep it holds the averaged gradient.
+  /// Where backward writes the gradient of `tensor`; stable for the reducer's life, 64-byte aligned
+  /// per bucket. Between Finish and the next BeginStep it holds the averaged gradient.
   /// \threadsafety step loop only, like all below unless said otherwise
   virtual absl::Span<float> gradient(int tensor) = 0;
 
-  /// Sets all gradients to zero and starts step `step`.
+  /// Sets all gradients to zero and starts step `step`. \pre the step before was finished
   virtual void BeginStep(Step step) = 0;
 
   /// The gradient of `tensor` is final; each tensor once per step. Returns at once.
   virtual void Ready(int tensor) = 0;
 
-  /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) count as zero.
-  /// \error of the first failed collective, with step, bucket and peer in the message; the reducer is then
-  ///        unusable
+  /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) are
+  /// taken as they are: zero unless written.
+  /// \error of the first failed collective, with step, bucket and peer in the message; the reducer
+  ///        is then unusable: every later Finish and AllReduceMean returns the same
   virtual absl::StatusOr<ReductionStats> Finish() = 0;
 
-  /// data[i] = mean over ranks, the same bits on every rank; between Finish and the next BeginStep, on all
-  /// ranks at the same point. For batch norm's statistics before an evaluation. Blocks.
+  /// data[i] = mean over ranks, the same bits on every rank; between Finish and the next BeginStep,
+  /// on all ranks at the same point. For batch norm's statistics before an evaluation. Blocks.
   virtual absl::Status AllReduceMean(absl::Span<float> data) = 0;
 
-  /// Hands over a plan that becomes usable as said above. A version not above those offered is ignored.
+  /// Hands over a plan that becomes usable as said above. A version not above those offered is
+  /// ignored.
   /// \threadsafety any thread
   /// \error kInvalidArgument  wrong number of codecs, or a codec out of range
   virtual absl::Status OfferPlan(CodecPlan plan) = 0;
 
-  /// Ends what is in flight with kCancelled and `reason`.
+  /// Ends what is in flight, and all that comes, with kCancelled and `reason`.
   /// \threadsafety any thread
   virtual void Abort(absl::string_view reason) = 0;
 
   virtual const BucketLayout& layout() const = 0;
 
-  /// The residual of `tensor`, zeros where nothing was lost. For tests and checkpoints, between steps.
+  /// The residual of `tensor`, zeros where nothing was lost. For tests and checkpoints, between
+  /// steps.
   virtual std::vector<float> residual(int tensor) const = 0;
 };
 

@@ -1,0 +1,39 @@
+#include "comm/reducer/float_loops.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace sluice {
+
+void Scale(float scale, absl::Span<float> x) {
+  float* const out = x.data();
+  const size_t size = x.size();
+  for (size_t i = 0; i < size; ++i) out[i] *= scale;
+}
+
+void ScaleAndAdd(float scale, absl::Span<const float> y, absl::Span<float> x) {
+  SLUICE_CHECK(x.size() == y.size(), "spans are equally long");
+  const float* __restrict const in = y.data();
+  float* __restrict const out = x.data();
+  const size_t size = x.size();
+  for (size_t i = 0; i < size; ++i) out[i] = out[i] * scale + in[i];
+}
+
+void Subtract(absl::Span<const float> y, absl::Span<float> x) {
+  SLUICE_CHECK(x.size() == y.size(), "spans are equally long");
+  const float* __restrict const in = y.data();
+  float* __restrict const out = x.data();
+  const size_t size = x.size();
+  for (size_t i = 0; i < size; ++i) out[i] -= in[i];
+}
+
+AlignedFloats::AlignedFloats(int64_t size) : size_(static_cast<size_t>(size)) {
+  constexpr size_t kAlignment = 64;
+  const size_t bytes = (size_ * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
+  data_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, bytes)));
+  SLUICE_CHECK(data_ != nullptr || bytes == 0, "there is memory for a bucket");
+  std::fill_n(data_.get(), size_, 0.0f);
+}
+
+}  // namespace sluice

@@ -1,0 +1,310 @@
+#include "comm/reducer/reducer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "base/thread_name.h"
+#include "comm/reducer/bucket_reducer.h"
+#include "comm/reducer/plan_ledger.h"
+
+namespace sluice {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+absl::Status CheckOptions(const Reducer::Options& options, const BucketLayout& layout) {
+  if (options.world_size != layout.world_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("reducer: world size ", options.world_size,
+                                                   ", but the layout is for ",
+                                                   layout.world_size()));
+  }
+  if (options.timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "reducer: timeout ", absl::FormatDuration(options.timeout), ", expected more than 0"));
+  }
+  if (options.window_steps < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reducer: window_steps ", options.window_steps, ", expected 0 or more"));
+  }
+  if (!(options.window_decay > 0 && options.window_decay <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reducer: window_decay ", options.window_decay, ", expected (0, 1]"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTransport(const Reducer::Options& options, const Transport& transport) {
+  const int needed =
+      options.world_size + (options.world_size > 1 && options.window_steps > 0 ? 1 : 0);
+  if (transport.peers() < needed || transport.self() >= Rank(options.world_size)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "reducer: ", ToString(transport.self()), " of ", transport.peers(),
+        " peers, expected a rank below ", options.world_size, " and ", needed, " peers"));
+  }
+  return absl::OkStatus();
+}
+
+// State has three owners: the step loop, the comm thread, and what they share under mu_. A bucket's
+// floats belong to the step loop until full_[bucket] is set, then to the comm thread until reduced_
+// has passed the bucket.
+class ThreadedReducer : public Reducer {
+ public:
+  ThreadedReducer(const Options& options, BucketLayout layout)
+      : options_(options),
+        layout_(std::move(layout)),
+        missing_(layout_.buckets().size()),
+        ready_(layout_.tensors().size()),
+        ledger_(layout_),
+        full_(layout_.buckets().size()),
+        reduced_(layout_.buckets().size()) {
+    for (const BucketLayout::Bucket& bucket : layout_.buckets()) {
+      gradients_.emplace_back(bucket.elements);
+    }
+  }
+
+  ~ThreadedReducer() override {
+    {
+      const std::lock_guard<std::mutex> lock(mu_);
+      stop_ = true;
+      if (busy_ && transport_ != nullptr) transport_->Abort("the reducer is being destroyed");
+    }
+    wake_comm_.notify_one();
+    if (comm_thread_.joinable()) comm_thread_.join();
+  }
+
+  absl::Status Start(TransportFactory make_transport) {
+    std::unique_lock<std::mutex> lock(mu_);
+    comm_thread_ = std::thread(
+        [this, make_transport = std::move(make_transport)] { RunCommThread(make_transport); });
+    wake_loop_.wait(lock, [&] { return started_; });
+    return failure_;
+  }
+
+  absl::Span<float> gradient(int tensor) override {
+    const BucketLayout::Place place = layout_.places()[tensor];
+    return gradients_[place.bucket].span().subspan(place.offset,
+                                                   layout_.tensors()[tensor].elements);
+  }
+
+  void BeginStep(Step step) override {
+    SLUICE_CHECK(!in_step_, "Finish comes before the next BeginStep");
+    in_step_ = true;
+    for (AlignedFloats& bucket : gradients_) {
+      std::fill(bucket.span().begin(), bucket.span().end(), 0.0f);
+    }
+    std::fill(ready_.begin(), ready_.end(), false);
+    for (size_t b = 0; b < missing_.size(); ++b) missing_[b] = layout_.buckets()[b].tensors.size();
+    means_ = 0;
+
+    const std::lock_guard<std::mutex> lock(mu_);
+    std::fill(full_.begin(), full_.end(), false);
+    any_full_ = false;
+    step_ = step;
+    newest_plan_ = ledger_.newest();
+    reduced_ = failure_.ok() ? 0 : full_.size();
+  }
+
+  void Ready(int tensor) override {
+    SLUICE_CHECK(in_step_ && !ready_[tensor], "a tensor is ready once per step");
+    ready_[tensor] = true;
+    const int bucket = layout_.places()[tensor].bucket;
+    if (--missing_[bucket] == 0) HandOver(bucket);
+  }
+
+  absl::StatusOr<ReductionStats> Finish() override {
+    SLUICE_CHECK(in_step_, "BeginStep comes before Finish");
+    const Clock::time_point begin = Clock::now();
+    for (size_t b = 0; b < missing_.size(); ++b) {
+      if (std::exchange(missing_[b], 0) > 0) HandOver(static_cast<int>(b));
+    }
+    std::unique_lock<std::mutex> lock(mu_);
+    wake_loop_.wait(lock, [&] { return reduced_ == full_.size(); });
+    in_step_ = false;
+    if (!failure_.ok()) return failure_;
+    stats_.exposed = absl::FromChrono(Clock::now() - begin);
+    return stats_;
+  }
+
+  absl::Status AllReduceMean(absl::Span<float> data) override {
+    SLUICE_CHECK(!in_step_, "AllReduceMean comes between steps");
+    std::unique_lock<std::mutex> lock(mu_);
+    if (!failure_.ok()) return failure_;
+    mean_ = Mean{means_++, data};
+    wake_comm_.notify_one();
+    wake_loop_.wait(lock, [&] { return !mean_.has_value(); });
+    return failure_;
+  }
+
+  absl::Status OfferPlan(CodecPlan plan) override {
+    const std::lock_guard<std::mutex> lock(mu_);
+    return ledger_.Offer(std::move(plan));
+  }
+
+  void Abort(absl::string_view reason) override {
+    const std::lock_guard<std::mutex> lock(mu_);
+    if (aborted_.ok()) aborted_ = absl::CancelledError(reason);
+    if (transport_ != nullptr) transport_->Abort(reason);
+  }
+
+  const BucketLayout& layout() const override { return layout_; }
+
+  std::vector<float> residual(int tensor) const override {
+    return bucket_reducer_->residual(tensor);
+  }
+
+ private:
+  struct Mean {
+    int number = 0;
+    absl::Span<float> data;
+  };
+
+  void HandOver(int bucket) {
+    const std::lock_guard<std::mutex> lock(mu_);
+    full_[bucket] = true;
+    if (!std::exchange(any_full_, true)) first_full_ = Clock::now();
+    if (static_cast<size_t>(bucket) == reduced_) wake_comm_.notify_one();
+  }
+
+  void RunCommThread(const TransportFactory& make_transport) {
+    SetThreadName("sluice-comm");
+    absl::StatusOr<std::unique_ptr<Transport>> transport = make_transport();
+    absl::Status usable =
+        transport.ok() ? CheckTransport(options_, **transport) : transport.status();
+    if (usable.ok()) {
+      bucket_reducer_ = std::make_unique<BucketReducer>(options_, layout_, **transport);
+    }
+    std::unique_lock<std::mutex> lock(mu_);
+    started_ = true;
+    failure_ = usable;
+    if (usable.ok()) transport_ = transport->get();
+    wake_loop_.notify_one();
+    if (usable.ok()) Serve(lock);
+    transport_ = nullptr;
+    lock.unlock();
+    if (transport.ok()) transport->reset();  // here, and before bucket_reducer_ with its buffers
+  }
+
+  // Works until stop_. `lock` is held on entry, on return and whenever shared state is used.
+  void Serve(std::unique_lock<std::mutex>& lock) {
+    for (;;) {
+      wake_comm_.wait(lock, [&] {
+        return stop_ || mean_.has_value() || (reduced_ < full_.size() && full_[reduced_]);
+      });
+      if (stop_) return;
+      busy_ = true;
+      if (mean_.has_value()) {
+        ServeMean(lock);
+      } else {
+        ServeBucket(lock);
+      }
+      busy_ = false;
+    }
+  }
+
+  void ServeMean(std::unique_lock<std::mutex>& lock) {
+    const Mean mean = *mean_;
+    absl::Status status = aborted_;
+    lock.unlock();
+    if (status.ok()) status = bucket_reducer_->Mean(mean.number, mean.data);
+    lock.lock();
+    if (!status.ok()) failure_ = Annotate(status, absl::StrCat("mean after ", ToString(step_)));
+    mean_.reset();
+    wake_loop_.notify_one();
+  }
+
+  void ServeBucket(std::unique_lock<std::mutex>& lock) {
+    const int bucket = static_cast<int>(reduced_);
+    if (bucket == 0) {
+      const CodecPlan& plan = ledger_.InForce(step_);
+      const uint32_t newest_plan = newest_plan_;
+      const Step step = step_;
+      lock.unlock();  // the plan stays where it is until this thread asks for the next one
+      bucket_reducer_->BeginStep(step, plan, newest_plan);
+      lock.lock();
+    }
+    absl::Status status = aborted_;
+    lock.unlock();
+    if (status.ok() && options_.world_size > 1) {
+      status = bucket_reducer_->Reduce(bucket, gradients_[bucket].span());
+    }
+    lock.lock();
+    if (status.ok() && bucket == 0) {
+      status = ledger_.Agree(options_.world_size > 1 ? bucket_reducer_->lowest_newest_plan()
+                                                     : newest_plan_);
+    }
+    if (!status.ok()) {
+      failure_ = Annotate(status, absl::StrCat(ToString(step_), " bucket ", bucket));
+      reduced_ = full_.size();
+      wake_loop_.notify_one();
+      return;
+    }
+    if (reduced_ + 1 < full_.size()) {
+      ++reduced_;
+      return;
+    }
+    stats_ = bucket_reducer_->stats();
+    stats_.communication = absl::FromChrono(Clock::now() - first_full_);
+    ++reduced_;
+    busy_ = false;  // EndStep does not wait: nothing to abort
+    wake_loop_.notify_one();
+    lock.unlock();  // the step loop goes on while a window leaves
+    bucket_reducer_->EndStep();
+    lock.lock();
+  }
+
+  const Options options_;
+  const BucketLayout layout_;
+
+  // Step loop.
+  std::vector<AlignedFloats> gradients_;  // by bucket; handed back and forth
+  std::vector<size_t> missing_;           // by bucket: tensors not ready
+  std::vector<bool> ready_;               // by tensor
+  bool in_step_ = false;
+  int means_ = 0;  // since the last step
+
+  // Comm thread; the step loop reads residuals while the comm thread is idle.
+  std::unique_ptr<BucketReducer> bucket_reducer_;
+
+  // Both, under mu_. A std::mutex because ThreadSanitizer cannot see into the system's absl::Mutex.
+  mutable std::mutex mu_;
+  std::condition_variable wake_comm_;
+  std::condition_variable wake_loop_;
+  bool started_ = false;
+  bool stop_ = false;
+  bool busy_ = false;               // the comm thread is in a collective
+  Transport* transport_ = nullptr;  // for Abort
+  PlanLedger ledger_;
+  Step step_{-1};
+  uint32_t newest_plan_ = 0;  // sampled at BeginStep
+  std::vector<bool> full_;    // by bucket
+  bool any_full_ = false;
+  Clock::time_point first_full_;
+  size_t reduced_;  // buckets before this one are done; all of them between steps
+  std::optional<Mean> mean_;
+  ReductionStats stats_;
+  absl::Status aborted_;
+  absl::Status failure_;
+
+  std::thread comm_thread_;  // last: uses all of the above
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Reducer>> Reducer::Create(const Options& options,
+                                                         BucketLayout layout,
+                                                         TransportFactory make_transport) {
+  SLUICE_RETURN_IF_ERROR(CheckOptions(options, layout));
+  auto reducer = std::make_unique<ThreadedReducer>(options, std::move(layout));
+  SLUICE_RETURN_IF_ERROR(reducer->Start(std::move(make_transport)));
+  return reducer;
+}
+
+}  // namespace sluice
