@@ -1,0 +1,70 @@
+#!/bin/bash
+# Installs what Sluice needs to build, test and run on Debian 12. Nothing but Debian packages; a second
+# run finds everything there and installs nothing.
+#
+#   ./setup.sh           install what is missing (as root, or through sudo)
+#   ./setup.sh --check   only say what is missing; exit status 1 if anything is
+set -euo pipefail
+
+packages=(
+  # build
+  bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto g++ protobuf-compiler
+  # libraries
+  libcaf-dev libucx-dev libtorch-dev libopenblas0-pthread libprotobuf-dev libabsl-dev libhwy-dev
+  libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libxxhash-dev zlib1g-dev
+  # tests, format and fuzzing
+  libgtest-dev libgmock-dev libbenchmark-dev clang clang-format libclang-rt-14-dev python3 iproute2 openssl
+  # data
+  dataset-fashion-mnist
+)
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
+
+check_only=
+case "${1:-}" in
+  "") ;;
+  --check) check_only=1 ;;
+  -h | --help) usage; exit 0 ;;
+  *) echo "setup.sh: unknown argument \"$1\"" >&2; usage >&2; exit 2 ;;
+esac
+
+is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2> /dev/null) == installed ]]; }
+
+if ! command -v dpkg-query > /dev/null; then
+  echo "setup.sh: this is not Debian: no dpkg-query. Packages needed: ${packages[*]}" >&2
+  exit 1
+fi
+missing=()
+for package in "${packages[@]}"; do
+  is_installed "$package" || missing+=("$package")
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+  echo "setup.sh: all ${#packages[@]} packages are installed"
+  exit 0
+fi
+echo "setup.sh: ${#missing[@]} of ${#packages[@]} packages are missing: ${missing[*]}"
+[[ -z $check_only ]] || exit 1
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  if ! command -v sudo > /dev/null; then
+    echo "setup.sh: run it as root, or install sudo" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" < /dev/null
+}
+echo "setup.sh: apt-get update"
+apt update -qq
+echo "setup.sh: apt-get install"
+apt install -y -qq --no-install-recommends "${missing[@]}"
+
+for package in "${missing[@]}"; do
+  if ! is_installed "$package"; then
+    echo "setup.sh: $package is still not installed" >&2
+    exit 1
+  fi
+done
+echo "setup.sh: done. Next: tools/test.sh"
