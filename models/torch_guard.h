@@ -11,6 +11,26 @@
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
+namespace torch_guard_internal {
+
+template <class Value>
+struct Guarded {
+  using Type = absl::StatusOr<Value>;
+};
+template <>
+struct Guarded<void> {
+  using Type = absl::Status;
+};
+template <>
+struct Guarded<absl::Status> {
+  using Type = absl::Status;
+};
+template <class Value>
+struct Guarded<absl::StatusOr<Value>> {
+  using Type = absl::StatusOr<Value>;
+};
+
+}  // namespace torch_guard_internal
 
 /// LibTorch's message without the C++ backtrace that it appends.
 inline std::string TorchMessage(const std::exception& thrown) {
@@ -18,16 +38,15 @@ inline std::string TorchMessage(const std::exception& thrown) {
   return text.substr(0, text.find("\nException raised from"));
 }
 
-/// Runs `body` and turns what LibTorch (or the STL) throws into a Status: the one place where exceptions
-/// end. `body` returns a value, a Status, or nothing; the result is StatusOr of the value, or a Status.
-/// \param where  names the operation and ids, e.g. "step 12, rank 3: backward"
+/// Runs `body` and turns what LibTorch (or the STL) throws into a Status: the one place where
+/// exceptions end. `body` returns a value, a Status, or nothing; the result is StatusOr of the
+/// value, or a Status. \param where  names the operation and ids, e.g. "step 12, rank 3: backward"
 /// \error kResourceExhausted  out of memory
 /// \error kInternal           anything else that was thrown
 template <class Body>
 auto TorchGuard(absl::string_view where, Body&& body) {
   using Value = std::invoke_result_t<Body>;
-  using Result = std::conditional_t<std::is_void_v<Value> || std::is_same_v<Value, absl::Status>,
-                                    absl::Status, absl::StatusOr<Value>>;
+  using Result = typename torch_guard_internal::Guarded<Value>::Type;
   try {
     if constexpr (std::is_void_v<Value>) {
       std::forward<Body>(body)();

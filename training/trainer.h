@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "proto/job.pb.h"
+#include "proto/policy.pb.h"
 
 namespace sluice {
 
@@ -23,7 +23,8 @@ struct ParameterInfo {
 class GradientSink {
  public:
   virtual ~GradientSink() = default;
-  /// Storage for the gradient of parameter `index`, stable for the sink's life.
+  /// Storage for the gradient of parameter `index`, stable for the sink's life. Whoever owns the
+  /// sink sets it to zero before each step: backward adds to it.
   virtual absl::Span<float> gradient(int index) = 0;
   /// The gradient of `index` is final for this step; called from backward's hooks.
   virtual void Ready(int index) = 0;
@@ -37,14 +38,17 @@ struct EvaluationSums {
 };
 
 /// One replica of the model with its data shard and optimiser: the torch-free door to models/ and
-/// training/. Parameters, and the loss when all ranks' are summed, do not depend on the world size but by
-/// rounding: the global batch of a step is a function of (seed, step), rank r computes its r-th slice.
-/// \threadsafety step loop only
+/// training/. Parameters, and the loss when all ranks' are summed, do not depend on the world size
+/// but by rounding: the global batch of a step is a function of (seed, step), rank r computes its
+/// r-th slice. \threadsafety step loop only
 class Trainer {
  public:
   /// Loads data, builds the model with weights drawn from the job's seed (equal on all ranks).
+  /// \param job  with every field set: defaults are the caller's to fill in
   /// \error kNotFound, kDataLoss  data files, with path and what to install
-  /// \error kInvalidArgument      global_batch smaller than the world size
+  /// \error kInvalidArgument      global_batch smaller than the world size or larger than the
+  /// training
+  ///                              set; an unknown model
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size);
   virtual ~Trainer() = default;
@@ -58,17 +62,19 @@ class Trainer {
   /// Steps that the job has, from its `steps` or `epochs`.
   virtual int64_t total_steps() const = 0;
 
-  /// Forward and backward on this rank's slice of the step's global batch. Gradients are scaled such that
-  /// their mean over ranks is the gradient of the global batch's mean loss.
-  /// \return sum of this rank's sample losses / global batch
-  /// \error kInternal wrapping what LibTorch threw, with the step
+  /// Forward and backward on this rank's slice of the step's global batch. Gradients are scaled
+  /// such that their mean over ranks is the gradient of the global batch's mean loss. Any step may
+  /// follow any other. \return sum of this rank's sample losses / global batch \error kInternal
+  /// wrapping what LibTorch threw, or for a loss that is not finite, with step and rank;
+  ///                   in the latter case no gradient was touched
   virtual absl::StatusOr<double> ForwardBackward(Step step) = 0;
 
-  /// Optimiser step on the (reduced) gradients in the sink, with the schedule's learning rate of `step`.
+  /// Optimiser step on the (reduced) gradients in the sink, with the schedule's learning rate of
+  /// `step`.
   virtual absl::Status ApplyGradients(Step step) = 0;
 
-  /// The model's floating-point buffers (batch norm's running statistics). They follow each rank's own
-  /// samples; the caller averages them over ranks before an evaluation or a checkpoint.
+  /// The model's floating-point buffers (batch norm's running statistics). They follow each rank's
+  /// own samples; the caller averages them over ranks before an evaluation or a checkpoint.
   virtual std::vector<absl::Span<float>> FloatBuffers() = 0;
 
   /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
@@ -77,9 +83,20 @@ class Trainer {
   /// This rank's shard of the test set: each sample is in exactly one shard.
   virtual absl::StatusOr<EvaluationSums> EvaluateShard() = 0;
 
-  /// Writes a whole checkpoint of `completed` steps under `directory`, or nothing: temporary folder,
-  /// fsync, rename, then `latest`. \return its path
-  virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed) = 0;
+  /// Writes a whole checkpoint of `completed` steps under `directory`, or nothing: temporary
+  /// folder, fsync, rename, then `latest` (docs/training.md has the layout). \param policy  the
+  /// plan in force, for the manifest; version 0 = raw \return its path \error kResourceExhausted,
+  /// kPermissionDenied and others of the file system, with the path
+  virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
+                                                     const proto::CompressionPolicy& policy) = 0;
+
+  /// Sets parameters, buffers and optimiser state to those of the checkpoint at `path`
+  /// (ROOT/step_..., as SaveCheckpoint returned it).
+  /// \return steps completed, so the number of the step to go on with
+  /// \error kNotFound            no checkpoint there
+  /// \error kDataLoss            a file whose size or checksum is not the manifest's; nothing was
+  /// changed \error kFailedPrecondition  it was written for another model or optimiser
+  virtual absl::StatusOr<Step> RestoreCheckpoint(const std::string& path) = 0;
 };
 
 }  // namespace sluice

@@ -16,8 +16,9 @@ struct BatchSlice {
   int64_t size() const { return end - begin; }
 };
 
-/// The part of a global batch that `rank` computes: [B r / N, B (r + 1) / N). The slices of all ranks
-/// are disjoint, cover the batch, and differ by one sample at most; none is empty when N <= B.
+/// The part of a global batch that `rank` computes: [B r / N, B (r + 1) / N). The slices of all
+/// ranks are disjoint, cover the batch, and differ by one sample at most; none is empty when N <=
+/// B.
 BatchSlice SliceOfRank(int64_t global_batch, Rank rank, int world_size);
 
 /// Order in which epoch `epoch` visits the samples: a uniform permutation of [0, samples), drawn by
@@ -26,10 +27,10 @@ std::vector<int64_t> EpochPermutation(uint64_t seed, int64_t epoch, int64_t samp
 
 /// Which samples a step takes, as a pure function of (seed, step).
 ///
-/// Step s is batch s % steps_per_epoch() of epoch s / steps_per_epoch(). Batches have the same size: what
-/// is left of a permutation after the last whole batch is not visited in that epoch. Nothing needs to
-/// be saved to resume: ask for the next step.
-/// \threadsafety one thread at a time; it keeps the current epoch's permutation
+/// Step s is batch s % steps_per_epoch() of epoch s / steps_per_epoch(). Batches have the same
+/// size: what is left of a permutation after the last whole batch is not visited in that epoch.
+/// Nothing needs to be saved to resume: ask for the next step. \threadsafety one thread at a time;
+/// it keeps the current epoch's permutation
 class BatchSampler {
  public:
   /// \error kInvalidArgument unless 1 <= global_batch <= samples

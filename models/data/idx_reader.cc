@@ -66,8 +66,8 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path, int dimensions) {
     return Damaged(path, absl::StrCat(header[3], " dimensions, expected ", dimensions));
   }
   if (static_cast<int64_t>(header.size()) < header_bytes) {
-    return Damaged(path, absl::StrCat("truncated header: ", header.size(), " of ", header_bytes,
-                                      " bytes"));
+    return Damaged(
+        path, absl::StrCat("truncated header: ", header.size(), " of ", header_bytes, " bytes"));
   }
 
   IdxArray array;

@@ -23,7 +23,8 @@ struct IdxArray {
 /// Memory follows the bytes that are really there, not what the header claims.
 /// Source: LeCun, Cortes & Burges, "The MNIST database of handwritten digits".
 /// \error kNotFound  no such file
-/// \error kDataLoss  magic, number of dimensions, truncation, bytes after the end, damaged compression
+/// \error kDataLoss  magic, number of dimensions, truncation, bytes after the end, damaged
+/// compression
 absl::StatusOr<IdxArray> ReadIdx(const std::string& path, int dimensions);
 
 }  // namespace sluice

@@ -17,8 +17,8 @@ namespace sluice {
 ///
 ///     Take(i)  <--  ready: i, i+1, ..., at most `ahead`  <--  loader thread: make(i + n)
 ///
-/// An item whose `make` failed is its Status, given to whoever takes that item. Taking an item that is
-/// not the next one (a resumed job's first step) drops what is ready and goes on from there.
+/// An item whose `make` failed is its Status, given to whoever takes that item. Taking an item that
+/// is not the next one (a resumed job's first step) drops what is ready and goes on from there.
 /// \threadsafety one taker; `make` runs on the loader thread alone, or on the taker's if ahead is 0
 template <class Item>
 class Prefetcher {

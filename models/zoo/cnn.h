@@ -6,8 +6,8 @@
 
 namespace sluice {
 
-/// Four 3 x 3 convolutions and two linear layers, 1.20 M parameters, no normalisation and no dropout:
-/// the loss is the same function of the parameters however a batch is split over ranks.
+/// Four 3 x 3 convolutions and two linear layers, 1.20 M parameters, no normalisation and no
+/// dropout: the loss is the same function of the parameters however a batch is split over ranks.
 ///
 ///     input   1 x 28 x 28
 ///     conv1  32, pool -> 14 x 14          320 parameters

@@ -12,10 +12,8 @@ namespace sluice {
 namespace {
 
 torch::nn::Conv2d Convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel)
-                               .stride(stride)
-                               .padding(kernel / 2)
-                               .bias(false));
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
 class BasicBlock : public torch::nn::Module {
@@ -55,9 +53,9 @@ class Resnet18 : public Network {
       const int64_t out = 32 << stage;
       for (int block = 0; block < 2; ++block) {
         const int64_t stride = stage > 1 && block == 0 ? 2 : 1;
-        blocks_.push_back(register_module(
-            "layer" + std::to_string(stage) + "_" + std::to_string(block),
-            std::make_shared<BasicBlock>(in, out, stride)));
+        blocks_.push_back(
+            register_module("layer" + std::to_string(stage) + "_" + std::to_string(block),
+                            std::make_shared<BasicBlock>(in, out, stride)));
         in = out;
       }
     }

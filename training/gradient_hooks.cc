@@ -1,0 +1,26 @@
+#include "training/gradient_hooks.h"
+
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/autograd/utils/lambda_post_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
+namespace sluice {
+
+GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, GradientSink& sink) {
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const int index = static_cast<int>(i);
+    at::Tensor parameter = parameters[i];
+    parameter.mutable_grad() =
+        at::from_blob(sink.gradient(index).data(), parameter.sizes(), parameter.options());
+    auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
+    accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
+        [&sink, index](const torch::autograd::variable_list& outputs,
+                       const torch::autograd::variable_list&) {
+          sink.Ready(index);
+          return outputs;
+        }));
+    accumulators_.push_back(std::move(accumulator));
+  }
+}
+
+}  // namespace sluice

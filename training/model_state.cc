@@ -1,0 +1,49 @@
+#include "training/model_state.h"
+
+#include <torch/serialize/archive.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "models/torch_guard.h"
+
+namespace sluice {
+
+std::vector<NamedParameter> ParametersInBackwardOrder(const Network& network) {
+  std::vector<NamedParameter> parameters;
+  for (const auto& item : network.named_parameters()) {
+    parameters.push_back({item.key(), item.value()});
+  }
+  std::reverse(parameters.begin(), parameters.end());
+  return parameters;
+}
+
+std::vector<absl::Span<float>> FloatBuffersOf(const Network& network) {
+  std::vector<absl::Span<float>> spans;
+  for (const at::Tensor& buffer : network.buffers()) {
+    if (buffer.scalar_type() != at::kFloat) continue;
+    spans.emplace_back(buffer.data_ptr<float>(), buffer.numel());
+  }
+  return spans;
+}
+
+absl::StatusOr<std::string> SerializeNetwork(const Network& network) {
+  return TorchGuard("serialize the model", [&] {
+    torch::serialize::OutputArchive archive;
+    network.save(archive);
+    std::ostringstream out;
+    archive.save_to(out);
+    return out.str();
+  });
+}
+
+absl::Status RestoreNetwork(const std::string& bytes, Network& network) {
+  return TorchGuard("restore the model", [&] {
+    std::istringstream in(bytes);
+    torch::serialize::InputArchive archive;
+    archive.load_from(in);
+    network.load(archive);
+  });
+}
+
+}  // namespace sluice

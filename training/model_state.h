@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "models/zoo/network.h"
+
+namespace sluice {
+
+struct NamedParameter {
+  std::string name;
+  at::Tensor tensor;
+};
+
+/// The network's parameters, last first: the order in which backward finishes their gradients when
+/// modules are registered in the order of forward. A property of the network alone, so equal on all
+/// ranks.
+std::vector<NamedParameter> ParametersInBackwardOrder(const Network& network);
+
+/// Its fp32 buffers in registration order; the spans are valid as long as the network.
+std::vector<absl::Span<float>> FloatBuffersOf(const Network& network);
+
+/// Parameters and buffers as the bytes of a torch archive, and back.
+/// \error kInternal  wrapping what LibTorch threw, such as a parameter that the archive lacks
+absl::StatusOr<std::string> SerializeNetwork(const Network& network);
+absl::Status RestoreNetwork(const std::string& bytes, Network& network);
+
+}  // namespace sluice
