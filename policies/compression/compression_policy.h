@@ -10,31 +10,38 @@
 
 namespace sluice {
 
-/// Turns a window's statistics into a plan: numbers in, assignment out. Pure: the same statistics give the
-/// same plan, bit for bit. Version and effective step are the coordinator's to fill in.
-/// \threadsafety one thread at a time
+/// Turns a window's statistics into a plan: numbers in, assignment out. Pure: the same statistics
+/// give the same plan, bit for bit. Version, effective step and solve time are the coordinator's to
+/// fill in. \threadsafety one thread at a time
 class CompressionPolicyMaker {
  public:
   virtual ~CompressionPolicyMaker() = default;
 
-  /// True when the plan needs a window's statistics; false: Plan is called once, with statistics that
-  /// hold layers and sizes but no errors.
+  /// True when the plan needs a window's statistics; false: Plan is called once, with statistics
+  /// that hold layers and sizes but no errors.
   virtual bool NeedsErrors() const = 0;
 
-  /// \return a choice for every layer, in the order of `window.layers`; `reason` says in one sentence what
-  ///         was decided and why. NaN or infinite errors disqualify an option (raw stays); statistics that
-  ///         allow no better plan give the uniform one, and say so.
-  /// \error kInvalidArgument  no layers, or a layer without a raw option
+  /// \return a choice for every layer, in the order of `window.layers`; `reason` says in one
+  /// sentence
+  ///         what was decided and why. NaN or infinite errors disqualify an option (raw stays);
+  ///         statistics that allow no better plan give the uniform one, and say so. Policies
+  ///         without a budget leave error, budget and lower_bound_bytes at 0.
+  /// \error kInvalidArgument  no layers, a layer without a raw option, an eligible layer without
+  /// the
+  ///                          uniform option (not for "none"), bytes that are negative or not
+  ///                          finite
   virtual absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) = 0;
 };
 
 /// The policy that the job names: "none", "uniform" or "lgreco".
-/// \error kInvalidArgument  unknown name: lists the known ones
+/// \error kInvalidArgument  unknown name: lists the known ones; a quantiser that cannot have
+///                          uniform_bits; an unknown metric
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config);
 
-/// The options that profilers measure for an eligible layer: raw, fp16, the uniform reference and every
-/// candidate (bits, bucket) of the job; no duplicates, raw first, the uniform reference second.
+/// The options that profilers measure for an eligible layer: raw, the uniform reference, fp16 and
+/// every candidate (bits, bucket) of the job that its quantiser can have, in this order, without
+/// duplicates.
 std::vector<proto::CodecChoice> CandidateCodecs(const proto::Compression& config);
 
 /// The uniform reference (c0 in the L-GreCo paper).
