@@ -39,8 +39,9 @@ inline std::string TorchMessage(const std::exception& thrown) {
 }
 
 /// Runs `body` and turns what LibTorch (or the STL) throws into a Status: the one place where
-/// exceptions end. `body` returns a value, a Status, or nothing; the result is StatusOr of the
-/// value, or a Status. \param where  names the operation and ids, e.g. "step 12, rank 3: backward"
+/// exceptions end. Returns what `body` returns if that is a Status or StatusOr, a StatusOr of it if
+/// it is another value, and a Status if it returns nothing.
+/// \param where  names the operation and ids, e.g. "step 12, rank 3: backward"
 /// \error kResourceExhausted  out of memory
 /// \error kInternal           anything else that was thrown
 template <class Body>

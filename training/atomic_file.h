@@ -20,8 +20,8 @@ absl::Status SyncDirectory(const std::string& path);
 absl::StatusOr<std::string> ReadWhole(const std::string& path);
 
 /// Gives the finished folder `from` its place at `to`, in one step: a reader sees the old folder,
-/// or the new one, or (if there was none) nothing. What was at `to` is then removed. \error
-/// kAlreadyExists  `to` is there and this file system cannot exchange two folders
+/// or the new one, or (if there was none) nothing. What was at `to` is then removed.
+/// \error kAlreadyExists  `to` is there and this file system cannot exchange two folders
 absl::Status MoveFolderIntoPlace(const std::string& from, const std::string& to);
 
 }  // namespace sluice

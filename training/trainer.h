@@ -40,15 +40,15 @@ struct EvaluationSums {
 /// One replica of the model with its data shard and optimiser: the torch-free door to models/ and
 /// training/. Parameters, and the loss when all ranks' are summed, do not depend on the world size
 /// but by rounding: the global batch of a step is a function of (seed, step), rank r computes its
-/// r-th slice. \threadsafety step loop only
+/// r-th slice.
+/// \threadsafety step loop only
 class Trainer {
  public:
   /// Loads data, builds the model with weights drawn from the job's seed (equal on all ranks).
   /// \param job  with every field set: defaults are the caller's to fill in
   /// \error kNotFound, kDataLoss  data files, with path and what to install
   /// \error kInvalidArgument      global_batch smaller than the world size or larger than the
-  /// training
-  ///                              set; an unknown model
+  ///                              training set; an unknown model or optimiser
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size);
   virtual ~Trainer() = default;
@@ -64,9 +64,10 @@ class Trainer {
 
   /// Forward and backward on this rank's slice of the step's global batch. Gradients are scaled
   /// such that their mean over ranks is the gradient of the global batch's mean loss. Any step may
-  /// follow any other. \return sum of this rank's sample losses / global batch \error kInternal
-  /// wrapping what LibTorch threw, or for a loss that is not finite, with step and rank;
-  ///                   in the latter case no gradient was touched
+  /// follow any other.
+  /// \return sum of this rank's sample losses / global batch
+  /// \error kInternal  wrapping what LibTorch threw, with step and rank; also for a loss that is
+  ///                   not finite, and then no gradient was touched
   virtual absl::StatusOr<double> ForwardBackward(Step step) = 0;
 
   /// Optimiser step on the (reduced) gradients in the sink, with the schedule's learning rate of
@@ -84,9 +85,10 @@ class Trainer {
   virtual absl::StatusOr<EvaluationSums> EvaluateShard() = 0;
 
   /// Writes a whole checkpoint of `completed` steps under `directory`, or nothing: temporary
-  /// folder, fsync, rename, then `latest` (docs/training.md has the layout). \param policy  the
-  /// plan in force, for the manifest; version 0 = raw \return its path \error kResourceExhausted,
-  /// kPermissionDenied and others of the file system, with the path
+  /// folder, fsync, rename, then `latest` (docs/training.md has the layout).
+  /// \param policy  the plan in force, for the manifest; version 0 = raw
+  /// \return its path
+  /// \error kResourceExhausted, kPermissionDenied and others of the file system, with the path
   virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
                                                      const proto::CompressionPolicy& policy) = 0;
 
@@ -95,7 +97,8 @@ class Trainer {
   /// \return steps completed, so the number of the step to go on with
   /// \error kNotFound            no checkpoint there
   /// \error kDataLoss            a file whose size or checksum is not the manifest's; nothing was
-  /// changed \error kFailedPrecondition  it was written for another model or optimiser
+  ///                             changed
+  /// \error kFailedPrecondition  it was written for another model or optimiser
   virtual absl::StatusOr<Step> RestoreCheckpoint(const std::string& path) = 0;
 };
 

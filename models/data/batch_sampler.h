@@ -29,8 +29,8 @@ std::vector<int64_t> EpochPermutation(uint64_t seed, int64_t epoch, int64_t samp
 ///
 /// Step s is batch s % steps_per_epoch() of epoch s / steps_per_epoch(). Batches have the same
 /// size: what is left of a permutation after the last whole batch is not visited in that epoch.
-/// Nothing needs to be saved to resume: ask for the next step. \threadsafety one thread at a time;
-/// it keeps the current epoch's permutation
+/// Nothing needs to be saved to resume: ask for the next step.
+/// \threadsafety one thread at a time; it keeps the current epoch's permutation
 class BatchSampler {
  public:
   /// \error kInvalidArgument unless 1 <= global_batch <= samples

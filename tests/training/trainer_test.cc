@@ -1,0 +1,217 @@
+#include "training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/training/memory_world.h"
+#include "training/checkpoint.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST(Trainer, ParametersAreInBackwardOrder) {
+  const auto trainer = *Trainer::Create(SyntheticJob(), Rank(0), 1);
+  const auto& parameters = trainer->parameters();
+  ASSERT_EQ(parameters.size(), 12u);
+  EXPECT_EQ(parameters[0].name, "fc2.bias");
+  EXPECT_EQ(parameters[1].name, "fc2.weight");
+  EXPECT_THAT(parameters[1].shape, ElementsAre(10, 512));
+  EXPECT_EQ(parameters[11].name, "conv1.weight");
+  EXPECT_THAT(parameters[11].shape, ElementsAre(32, 1, 3, 3));
+}
+
+TEST(Trainer, EachGradientIsReadyOnceAndFinalThen) {
+  for (const char* model : {"cnn", "resnet18"}) {
+    proto::JobConfig job = SyntheticJob();
+    job.mutable_model()->set_name(model);
+    job.mutable_training()->set_global_batch(4);
+    const auto world = *MemoryWorld::Create(job, 1);
+    for (int step = 0; step < 2; ++step) {
+      world->sink(0).BeginStep();
+      ASSERT_TRUE(world->trainer(0).ForwardBackward(Step(step)).ok());
+      std::vector<int> ready = world->sink(0).ready();
+      std::sort(ready.begin(), ready.end());
+      std::vector<int> all(world->trainer(0).parameters().size());
+      std::iota(all.begin(), all.end(), 0);
+      EXPECT_EQ(ready, all) << model;
+      EXPECT_EQ(world->sink(0).at_ready(), world->sink(0).gradients()) << model;
+    }
+  }
+}
+
+TEST(Trainer, CnnGradientsAreReadyInTheOrderOfParameters) {
+  const auto world = *MemoryWorld::Create(SyntheticJob(), 1);
+  ASSERT_TRUE(world->trainer(0).ForwardBackward(Step(0)).ok());
+  EXPECT_TRUE(std::is_sorted(world->sink(0).ready().begin(), world->sink(0).ready().end()));
+}
+
+TEST(Trainer, LearnsWithEveryOptimizer) {
+  for (const char* kind : {"sgd", "adam"}) {
+    proto::JobConfig job = SyntheticJob();
+    job.mutable_optimizer()->set_kind(kind);
+    if (std::string(kind) == "adam") job.mutable_optimizer()->set_learning_rate(1e-3);
+    const auto world = *MemoryWorld::Create(job, 1);
+    double loss = 0;
+    for (int64_t s = 0; s < world->trainer(0).total_steps(); ++s) loss = *world->RunStep(Step(s));
+    EXPECT_LT(loss, 0.2) << kind;
+    const auto sums = world->trainer(0).EvaluateShard();
+    ASSERT_TRUE(sums.ok()) << sums.status();
+    EXPECT_EQ(sums->samples, 203);
+    EXPECT_GT(sums->correct, 190) << kind;
+  }
+}
+
+TEST(Trainer, ShardsOfTheTestSetAddUpToTheWholeSet) {
+  const proto::JobConfig job = SyntheticJob();
+  const EvaluationSums whole = *(*Trainer::Create(job, Rank(0), 1))->EvaluateShard();
+  EvaluationSums sum;
+  for (int r = 0; r < 4; ++r) {
+    const EvaluationSums part = *(*Trainer::Create(job, Rank(r), 4))->EvaluateShard();
+    EXPECT_GE(part.samples, 50);
+    sum.samples += part.samples;
+    sum.correct += part.correct;
+    sum.loss_sum += part.loss_sum;
+  }
+  EXPECT_EQ(sum.samples, whole.samples);
+  EXPECT_EQ(sum.correct, whole.correct);
+  EXPECT_NEAR(sum.loss_sum, whole.loss_sum, 1e-4 * whole.loss_sum);
+}
+
+TEST(Trainer, EvaluationDoesNotChangeTraining) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_model()->set_name("resnet18");
+  job.mutable_training()->set_global_batch(4);
+  job.mutable_data()->set_prefetch_batches(0);
+  const auto evaluating = *MemoryWorld::Create(job, 1);
+  const auto plain = *MemoryWorld::Create(job, 1);
+  for (int s = 0; s < 2; ++s) {
+    EXPECT_EQ(*evaluating->RunStep(Step(s)), *plain->RunStep(Step(s)));
+    ASSERT_TRUE(evaluating->trainer(0).EvaluateShard().ok());
+  }
+  EXPECT_EQ(evaluating->trainer(0).ParameterChecksum(), plain->trainer(0).ParameterChecksum());
+}
+
+TEST(Trainer, ChecksumChangesWithAnyParameterAndOnlyThen) {
+  const auto world = *MemoryWorld::Create(SyntheticJob(), 1);
+  Trainer& trainer = world->trainer(0);
+  const uint64_t before = trainer.ParameterChecksum();
+  EXPECT_EQ(trainer.ParameterChecksum(), before);
+  world->sink(0).BeginStep();
+  for (int i : {0, 11}) {
+    world->sink(0).gradient(i)[0] = 1;
+    const uint64_t last = trainer.ParameterChecksum();
+    ASSERT_TRUE(trainer.ApplyGradients(Step(0)).ok());
+    EXPECT_NE(trainer.ParameterChecksum(), last);
+  }
+}
+
+TEST(Trainer, FloatBuffersAreTheRunningStatistics) {
+  proto::JobConfig job = SyntheticJob();
+  EXPECT_TRUE((*Trainer::Create(job, Rank(0), 1))->FloatBuffers().empty());
+  job.mutable_model()->set_name("resnet18");
+  job.mutable_training()->set_global_batch(4);
+  const auto world = *MemoryWorld::Create(job, 1);
+  const auto buffers = world->trainer(0).FloatBuffers();
+  ASSERT_EQ(buffers.size(), 40u);  // mean and variance of 20 batch norms
+  EXPECT_EQ(buffers[0].size(), 64u);
+  EXPECT_EQ(buffers[0][0], 0);
+  ASSERT_TRUE(world->RunStep(Step(0)).ok());
+  EXPECT_NE(buffers[0][0], 0);
+  // They are the model's own storage: what is written there is what evaluation uses.
+  const double before = world->trainer(0).EvaluateShard()->loss_sum;
+  std::fill(buffers[0].begin(), buffers[0].end(), 10.0f);
+  EXPECT_NE(world->trainer(0).EvaluateShard()->loss_sum, before);
+}
+
+TEST(Trainer, LearningRateFollowsTheSchedule) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_schedule()->set_kind("cosine");
+  const auto world = *MemoryWorld::Create(job, 1);
+  EXPECT_EQ(world->trainer(0).total_steps(), 50);
+  const uint64_t before = world->trainer(0).ParameterChecksum();
+  world->sink(0).BeginStep();
+  world->sink(0).gradient(0)[0] = 1;
+  ASSERT_TRUE(world->trainer(0).ApplyGradients(Step(50)).ok());
+  EXPECT_EQ(world->trainer(0).ParameterChecksum(), before) << "the rate is 0 at the job's end";
+  ASSERT_TRUE(world->trainer(0).ApplyGradients(Step(49)).ok());
+  EXPECT_NE(world->trainer(0).ParameterChecksum(), before);
+}
+
+TEST(Trainer, DivergenceIsAnErrorWithStepAndRankBeforeAnyGradientMoves) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_optimizer()->set_learning_rate(1000);
+  const auto world = *MemoryWorld::Create(job, 1);
+  absl::Status status;
+  int64_t s = 0;
+  for (; status.ok() && s < 50; ++s) status = world->RunStep(Step(s)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("step ", s - 1, ", rank 0")));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("learning_rate"));
+  EXPECT_TRUE(world->sink(0).ready().empty());
+}
+
+TEST(Trainer, AJobThatCannotRunIsRefused) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_training()->set_global_batch(3);
+  const auto small = Trainer::Create(job, Rank(0), 4);
+  EXPECT_EQ(small.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(small.status().message()), HasSubstr("3, but there are 4 workers"));
+  EXPECT_TRUE(Trainer::Create(job, Rank(2), 3).ok());
+  job.mutable_training()->set_global_batch(513);
+  EXPECT_EQ(Trainer::Create(job, Rank(0), 4).status().code(), absl::StatusCode::kInvalidArgument);
+  job = SyntheticJob();
+  job.mutable_data()->set_path("/nowhere");
+  EXPECT_EQ(Trainer::Create(job, Rank(0), 1).status().code(), absl::StatusCode::kNotFound);
+}
+
+class CheckpointedTrainerTest : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Optimizers, CheckpointedTrainerTest, testing::Values("sgd", "adam"));
+
+TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_optimizer()->set_kind(GetParam());
+  job.mutable_optimizer()->set_learning_rate(1e-3);
+  const std::string root = FreshDirectory("goes_on");
+  const auto first = *MemoryWorld::Create(job, 1);
+  for (int s = 0; s < 5; ++s) ASSERT_TRUE(first->RunStep(Step(s)).ok());
+  proto::CompressionPolicy policy;
+  policy.set_version(2);
+  const auto path = first->trainer(0).SaveCheckpoint(root, Step(5), policy);
+  ASSERT_TRUE(path.ok()) << path.status();
+  const auto checkpoint = ReadCheckpoint(*path);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->manifest.samples_seen(), 160);
+  EXPECT_EQ(checkpoint->manifest.policy().version(), 2u);
+  EXPECT_EQ(checkpoint->manifest.job().training().global_batch(), 32);
+
+  job.mutable_training()->set_seed(1);
+  const auto second = *MemoryWorld::Create(job, 1);
+  const auto completed = second->trainer(0).RestoreCheckpoint(*path);
+  ASSERT_TRUE(completed.ok()) << completed.status();
+  EXPECT_EQ(*completed, Step(5));
+  EXPECT_EQ(second->trainer(0).ParameterChecksum(), first->trainer(0).ParameterChecksum());
+  for (int s = 5; s < 10; ++s) EXPECT_EQ(*second->RunStep(Step(s)), *first->RunStep(Step(s)));
+  EXPECT_EQ(second->trainer(0).ParameterChecksum(), first->trainer(0).ParameterChecksum());
+}
+
+TEST(Trainer, ACheckpointOfAnotherModelIsRefused) {
+  proto::JobConfig job = SyntheticJob();
+  const auto cnn = *Trainer::Create(job, Rank(0), 1);
+  const auto path = cnn->SaveCheckpoint(FreshDirectory("other_model"), Step(0), {});
+  ASSERT_TRUE(path.ok()) << path.status();
+  job.mutable_model()->set_name("resnet18");
+  const auto resnet = *Trainer::Create(job, Rank(0), 1);
+  const auto completed = resnet->RestoreCheckpoint(*path);
+  EXPECT_EQ(completed.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(completed.status().message()), HasSubstr("cnn"));
+}
+
+}  // namespace
+}  // namespace sluice
