@@ -1,7 +1,5 @@
 #include "comm/transport/ucx_handles.h"
 
-#include <cstdlib>
-
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "comm/transport/ucx_status.h"
@@ -19,28 +17,24 @@ absl::StatusOr<UcpConfigPtr> ReadUcpConfig(const std::string& transports) {
   SLUICE_RETURN_IF_ERROR(
       FromUcs(ucp_config_read(nullptr, nullptr, &read), "UCX cannot read its settings"));
   UcpConfigPtr config(read);
-  if (std::getenv("UCX_TLS") == nullptr) {
-    SLUICE_RETURN_IF_ERROR(FromUcs(ucp_config_modify(config.get(), "TLS", transports.c_str()),
-                                   absl::StrCat("UCX transports \"", transports, "\"")));
-  }
+  SLUICE_RETURN_IF_ERROR(FromUcs(ucp_config_modify(config.get(), "TLS", transports.c_str()),
+                                 absl::StrCat("UCX transports ", transports)));
   return config;
 }
 
 }  // namespace
 
-absl::StatusOr<UcpContextPtr> CreateUcpContext(absl::string_view transports) {
-  SLUICE_ASSIGN_OR_RETURN(const UcpConfigPtr config, ReadUcpConfig(std::string(transports)));
+absl::StatusOr<UcpContextPtr> CreateUcpContext(const std::string& transports) {
+  SLUICE_ASSIGN_OR_RETURN(const UcpConfigPtr config, ReadUcpConfig(transports));
   ucp_params_t params{};
   params.field_mask = UCP_PARAM_FIELD_FEATURES;
   params.features = UCP_FEATURE_TAG | UCP_FEATURE_WAKEUP;
   ucp_context_h context = nullptr;
   const ucs_status_t status = ucp_init(&params, config.get(), &context);
   if (status != UCS_OK) {
-    const char* chosen = std::getenv("UCX_TLS");
-    return absl::UnavailableError(
-        absl::StrCat("UCX cannot start with ", chosen == nullptr ? "transports " : "UCX_TLS=",
-                     chosen == nullptr ? transports : absl::string_view(chosen), ": ",
-                     ucs_status_string(status), "; `ucx_info -d` lists what this machine has"));
+    return absl::UnavailableError(absl::StrCat("UCX cannot start with the transports ", transports,
+                                               ": ", ucs_status_string(status),
+                                               "; `ucx_info -d` lists what this machine has"));
   }
   return UcpContextPtr(context);
 }

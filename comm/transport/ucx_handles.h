@@ -5,7 +5,6 @@
 #include <type_traits>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "ucp/api/ucp.h"
 
 namespace sluice {
@@ -21,9 +20,9 @@ struct UcpWorkerDeleter {
 using UcpWorkerPtr = std::unique_ptr<std::remove_pointer_t<ucp_worker_h>, UcpWorkerDeleter>;
 
 /// A context for tagged messages whose workers can be slept on.
-/// \param transports  as UCX_TLS, which wins when it is set
+/// \param transports  as UCX_TLS
 /// \error kUnavailable  with UCX's reason and the transports asked for
-absl::StatusOr<UcpContextPtr> CreateUcpContext(absl::string_view transports);
+absl::StatusOr<UcpContextPtr> CreateUcpContext(const std::string& transports);
 
 /// A worker that one thread at a time may use. \error see FromUcs()
 absl::StatusOr<UcpWorkerPtr> CreateUcpWorker(ucp_context_h context);

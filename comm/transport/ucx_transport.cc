@@ -1,5 +1,6 @@
 #include "comm/transport/ucx_transport.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -34,10 +35,12 @@ class Seed : public UcxEndpointSeed {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UcxEndpointSeed>> UcxEndpointSeed::Create(const Options& options) {
-  PrepareUcxEnvironment();
-  SLUICE_ASSIGN_OR_RETURN(
-      UcpContextPtr context,
-      CreateUcpContext(options.transports.empty() ? kDefaultTransports : options.transports));
+  const char* by_user = std::getenv("UCX_TLS");
+  const std::string transports =
+      by_user != nullptr ? by_user
+                         : (options.transports.empty() ? kDefaultTransports : options.transports);
+  PrepareUcxEnvironment(transports);
+  SLUICE_ASSIGN_OR_RETURN(UcpContextPtr context, CreateUcpContext(transports));
   SLUICE_ASSIGN_OR_RETURN(UcpWorkerPtr worker, CreateUcpWorker(context.get()));
   SLUICE_ASSIGN_OR_RETURN(std::string address, UcpWorkerAddress(worker.get()));
   return std::make_unique<Seed>(std::move(context), std::move(worker), std::move(address));
