@@ -7,63 +7,29 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "base/random.h"
+#include "comm/codec/codec_config.h"
+#include "comm/codec/decode_mode.h"
 
 namespace sluice {
 
-/// How a span of floats becomes bytes. The numbers are on the wire (docs/wire_formats.md): append only.
-enum class CodecKind : uint8_t {
-  kRaw = 0,     ///< fp32, little-endian
-  kFp16 = 1,    ///< IEEE half, round to nearest even; beyond its range: infinity
-  kBf16 = 2,    ///< bfloat16, round to nearest even
-  kMaxMin = 3,  ///< per bucket: min and step, then levels of `bits` bits (CGX, Markov et al. 2022)
-  kL2Norm = 4,  ///< per bucket: L2 norm, then a sign and a level of the norm (QSGD, Alistarh et al. 2017, 3.1)
-};
-
-/// A codec with its parameters. Equal configs encode equally; a value type, freely copied.
-struct CodecConfig {
-  CodecKind kind = CodecKind::kRaw;
-  uint8_t bits = 0;          ///< quantisers: 1 to 8 (kL2Norm: 2 to 8, one of them the sign); else 0
-  uint32_t bucket_size = 0;  ///< quantisers: elements that share a scale, 4 to 65536; else 0
-  bool stochastic = false;   ///< quantisers: unbiased random rounding instead of to nearest
-
-  friend bool operator==(const CodecConfig& a, const CodecConfig& b) {
-    return a.kind == b.kind && a.bits == b.bits && a.bucket_size == b.bucket_size &&
-           a.stochastic == b.stochastic;
-  }
-  friend bool operator!=(const CodecConfig& a, const CodecConfig& b) { return !(a == b); }
-};
-
-/// "raw", "fp16", "maxmin4/512", "l2norm4/512s" (s: stochastic).
-std::string ToString(const CodecConfig& config);
-
-/// \error kInvalidArgument naming the field and its range
-absl::Status ValidateCodec(const CodecConfig& config);
-
-/// True when decode(encode(x)) == x for every finite x.
-bool IsLossless(const CodecConfig& config);
-
 /// Exact length of Encode's record for `elements` values: header, metadata, payload, padding.
-/// A multiple of 4. \pre ValidateCodec(config).ok(), elements >= 0
+/// A multiple of 4. \pre ValidateCodec(config).ok(), 0 <= elements < 2^32
 size_t EncodedBytes(const CodecConfig& config, int64_t elements);
 
-/// Writes one record. Any input is allowed: NaN and infinities give a record that decodes to NaN or
-/// infinity somewhere in their bucket, never a crash.
-/// \param key  stream for stochastic rounding; element i draws from key.Bits of i, so that the result
-///             does not depend on the vector width or on the thread
+/// Writes one record; allocates nothing. Any input is allowed: a bucket of a quantiser that holds a
+/// NaN or an infinity, or whose range or norm exceeds fp32, decodes to NaN throughout; casts keep
+/// them in place. \param key  stream for stochastic rounding; elements 2 k and 2 k + 1 draw from
+/// the low and the high half
+///             of key.Bits(k), so that the result does not depend on the vector width or on the
+///             thread
 /// \pre out.size() == EncodedBytes(config, in.size()); `in` and `out` do not overlap
 void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key,
             absl::Span<std::byte> out);
 
-/// What Decode does with each decoded value.
-enum class DecodeMode {
-  kAssign,    ///< out[i] = value
-  kAdd,       ///< out[i] += value
-  kSubtract,  ///< out[i] -= value; after Encode of x, turns x into what encoding lost
-};
-
 /// Reads one record that must hold exactly out.size() values encoded with `config`.
 /// Reads nothing past `record` and writes nothing but `out`, whatever the bytes are.
-/// \error kDataLoss  wrong length, version, codec, parameter or count; `out` is then untouched
+/// \error kDataLoss         wrong length, version, codec, parameter, count or padding
+/// \error kInvalidArgument  as ValidateCodec. After any error `out` is untouched
 absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> record, DecodeMode mode,
                     absl::Span<float> out);
 

@@ -12,9 +12,10 @@ namespace sluice {
 /// A UCX context and worker without peers yet: has the address that the control plane hands to the
 /// others. Created, connected and used on one thread (the comm thread).
 ///
-/// Environment: UCX_TLS wins over `transports`. Sets UCX_HANDLE_ERRORS=none, the keep-alive
-/// interval and error handling over shared memory before UCX reads its configuration
-/// (docs/transport.md).
+/// Environment: UCX_TLS wins over `transports`. Sets the keep-alive interval and error handling
+/// over shared memory before UCX reads its configuration, unless the user has, and takes the signal
+/// handlers back that UCX installs when loaded (docs/transport.md). Fork before the first seed,
+/// never after.
 class UcxEndpointSeed {
  public:
   struct Options {
@@ -35,5 +36,8 @@ class UcxEndpointSeed {
   virtual absl::StatusOr<std::unique_ptr<Transport>> Connect(
       Rank self, const std::vector<std::string>& addresses) && = 0;
 };
+
+/// The version of the UCX library in use, e.g. "1.13.1".
+std::string UcxVersion();
 
 }  // namespace sluice

@@ -1,0 +1,45 @@
+#include "comm/transport/ucx_environment.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "ucs/debug/debug.h"
+
+namespace sluice {
+namespace {
+
+// Whether the list of `transports` lets UCX use `name`, a transport over shared memory.
+bool Allows(absl::string_view transports, absl::string_view name) {
+  if (absl::StartsWith(transports, "^")) return true;  // all but those named
+  const std::vector<absl::string_view> listed = absl::StrSplit(transports, ',');
+  return absl::c_any_of(listed, [&](absl::string_view transport) {
+    transport = transport.substr(0, transport.find(':'));
+    return transport == name || transport == "all" || transport == "shm" || transport == "sm";
+  });
+}
+
+void GiveSignalsBack() {
+  if (std::getenv("UCX_HANDLE_ERRORS") != nullptr) return;
+  for (int signal : {SIGILL, SIGSEGV, SIGBUS, SIGFPE}) ucs_debug_disable_signal(signal);
+}
+
+}  // namespace
+
+void PrepareUcxEnvironment(absl::string_view transports) {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  static std::once_flag once;
+  std::call_once(once, GiveSignalsBack);
+  // How soon the death of a peer over shared memory is noticed; UCX's own value is 20 s.
+  setenv("UCX_KEEPALIVE_INTERVAL", "100ms", /*overwrite=*/0);
+  // Without these UCX refuses shared memory to endpoints that report failures.
+  if (Allows(transports, "posix")) setenv("UCX_POSIX_ERROR_HANDLING", "y", /*overwrite=*/0);
+  if (Allows(transports, "sysv")) setenv("UCX_SYSV_ERROR_HANDLING", "y", /*overwrite=*/0);
+}
+
+}  // namespace sluice

@@ -1,0 +1,399 @@
+#include "comm/transport/ucx_mesh.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "comm/transport/ucx_status.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kRankBits = 23;
+constexpr ucp_tag_t kNoticeBit = ucp_tag_t{1} << (kMessageTagBits + kRankBits);
+constexpr ucp_tag_t kEveryBit = ~ucp_tag_t{0};
+
+// Processes outnumber cores on small machines: poll no longer than a wake-up costs.
+constexpr absl::Duration kPolling = absl::Microseconds(30);
+// Keeps one burst of arriving messages from hiding a deadline.
+constexpr int kMostProgressAtOnce = 256;
+// How long the destructor waits for what was sent to leave.
+constexpr absl::Duration kFarewell = absl::Seconds(1);
+// UCX ends everything on a closed endpoint within milliseconds.
+constexpr absl::Duration kClosing = absl::Seconds(30);
+
+ucp_tag_t WireTag(Rank sender, MessageTag tag) {
+  return (static_cast<ucp_tag_t>(sender.value) << kMessageTagBits) | tag;
+}
+
+ucp_tag_t NoticeTag(Rank sender) { return kNoticeBit | WireTag(sender, 0); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
+    UcpContextPtr context, UcpWorkerPtr worker, Rank self,
+    const std::vector<std::string>& addresses) {
+  const auto peers = static_cast<int64_t>(addresses.size());
+  if (self < Rank(0) || self >= Rank(peers) || peers > (int64_t{1} << kRankBits)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("connect: ", ToString(self), " is not one of ", peers, " peers"));
+  }
+  int worker_fd = -1;
+  SLUICE_RETURN_IF_ERROR(
+      FromUcs(ucp_worker_get_efd(worker.get(), &worker_fd), "UCX has no event descriptor"));
+  SLUICE_ASSIGN_OR_RETURN(Doorbell abort_bell, Doorbell::Create());
+  std::unique_ptr<UcxMesh> mesh(new UcxMesh(std::move(context), std::move(worker), worker_fd,
+                                            std::move(abort_bell), self, addresses.size()));
+  for (int64_t rank = 0; rank < peers; ++rank) {
+    if (Rank(rank) == self) continue;
+    SLUICE_RETURN_IF_ERROR(mesh->ConnectTo(Rank(rank), addresses[static_cast<size_t>(rank)]));
+  }
+  return mesh;
+}
+
+UcxMesh::UcxMesh(UcpContextPtr context, UcpWorkerPtr worker, int worker_fd, Doorbell abort_bell,
+                 Rank self, size_t peers)
+    : self_(self),
+      context_(std::move(context)),
+      worker_(std::move(worker)),
+      worker_fd_(worker_fd),
+      abort_bell_(std::move(abort_bell)),
+      peers_(peers) {}
+
+absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
+  if (address.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("connect: the transport address of ", ToString(rank), " is empty"));
+  }
+  Peer& connected = peer(rank);
+  connected.mesh = this;
+  ucp_ep_params_t params{};
+  params.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
+                      UCP_EP_PARAM_FIELD_ERR_HANDLER;
+  params.address = reinterpret_cast<const ucp_address_t*>(address.data());
+  params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
+  params.err_handler.cb = &OnFailure;
+  params.err_handler.arg = &connected;
+  const ucs_status_t status = ucp_ep_create(worker_.get(), &params, &connected.endpoint);
+  if (status != UCS_OK) {
+    connected.endpoint = nullptr;
+    return absl::UnavailableError(absl::StrCat("connect: ", ToString(rank),
+                                               " cannot be reached: ", ucs_status_string(status)));
+  }
+  SLUICE_RETURN_IF_ERROR(AwaitNotices(rank));
+  SendNotice(connected);
+  return absl::OkStatus();
+}
+
+absl::Status UcxMesh::AwaitNotices(Rank from) {
+  Peer& sender = peer(from);
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.recv = &OnNotice;
+  param.user_data = &sender;
+  for (void*& awaited : sender.awaited_notices) {
+    const ucs_status_ptr_t posted =
+        ucp_tag_recv_nbx(worker_.get(), nullptr, 0, NoticeTag(from), kEveryBit, &param);
+    if (UCS_PTR_IS_ERR(posted)) return FromUcs(UCS_PTR_STATUS(posted), "connect");
+    if (posted == nullptr) NoticeReceived(sender);
+    awaited = posted;
+  }
+  return absl::OkStatus();
+}
+
+void UcxMesh::SendNotice(Peer& to) {
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.send = &OnNoticeLeft;
+  param.user_data = this;
+  const ucs_status_ptr_t started =
+      ucp_tag_send_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
+  // An error here is reported by OnFailure as well.
+  if (UCS_PTR_IS_PTR(started)) ++notices_leaving_;
+}
+
+UcxMesh::~UcxMesh() {
+  // A goodbye travels behind everything sent before; a flush ends when that has left this process.
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.send = &OnNoticeLeft;
+  param.user_data = this;
+  for (Peer& left : peers_) {
+    if (left.endpoint == nullptr || left.gone) continue;
+    SendNotice(left);
+    if (UCS_PTR_IS_PTR(ucp_ep_flush_nbx(left.endpoint, &param))) ++notices_leaving_;
+  }
+  ProgressUntil(absl::Now() + kFarewell, [&] { return notices_leaving_ == 0; });
+
+  for (Peer& left : peers_) {
+    for (void* awaited : left.awaited_notices) {
+      if (awaited != nullptr) ucp_request_cancel(worker_.get(), awaited);
+    }
+    Close(left, "this process left");
+  }
+  requests_.ForEach([&](Request& request) {
+    if (!request.over) End(request, absl::CancelledError("this process left"));
+    if (request.handle != nullptr) ucp_request_free(request.handle);
+  });
+  SLUICE_CHECK(ProgressUntil(absl::Now() + kClosing, [&] { return notices_leaving_ == 0; }),
+               "UCX holds on to a request of a closed endpoint");
+}
+
+RequestId UcxMesh::Start(const Operation& operation) {
+  SLUICE_CHECK(operation.peer != self_ && operation.peer >= Rank(0) &&
+                   operation.peer < Rank(peers()) && operation.tag >> kMessageTagBits == 0,
+               "peer or tag of a message is out of range");
+  const RequestId id = requests_.Add();
+  Request& request = requests_.at(id);
+  request.operation = operation;
+  if (aborted_) {
+    request.ended_by_us = Aborted(operation, abort_reason_);
+    request.over = true;
+  }
+  return id;
+}
+
+void UcxMesh::Started(Request& request, ucs_status_ptr_t result) {
+  if (UCS_PTR_IS_PTR(result)) {
+    request.handle = result;  // its callback may have been called already
+    return;
+  }
+  request.status = UCS_PTR_RAW_STATUS(result);
+  request.over = true;
+}
+
+RequestId UcxMesh::Send(Rank to, MessageTag tag, absl::Span<const std::byte> bytes) {
+  const RequestId id = Start({Operation::Kind::kSend, to, tag, bytes.size()});
+  Request& request = requests_.at(id);
+  counters_.sent_bytes += static_cast<int64_t>(bytes.size());
+  ++counters_.sent_messages;
+  if (request.over) return id;
+  if (peer(to).gone) {
+    request.ended_by_us = PeerGone(request.operation, peer(to).why);
+    request.over = true;
+    return id;
+  }
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.send = &OnSent;
+  param.user_data = &request;
+  Started(request, ucp_tag_send_nbx(peer(to).endpoint, bytes.data(), bytes.size(),
+                                    WireTag(self_, tag), &param));
+  return id;
+}
+
+RequestId UcxMesh::Receive(Rank from, MessageTag tag, absl::Span<std::byte> bytes) {
+  const RequestId id = Start({Operation::Kind::kReceive, from, tag, bytes.size()});
+  Request& request = requests_.at(id);
+  if (request.over) return id;
+  ucp_request_param_t param{};
+  // UCX 1.13 tells the length to callbacks alone, hence no completion without one.
+  param.op_attr_mask =
+      UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
+  param.cb.recv = &OnReceived;
+  param.user_data = &request;
+  Started(request, ucp_tag_recv_nbx(worker_.get(), bytes.data(), bytes.size(), WireTag(from, tag),
+                                    kEveryBit, &param));
+  // A message that came before its sender went has been matched now; nothing else will come.
+  if (!request.over && peer(from).gone) peers_went_ = true;
+  return id;
+}
+
+std::optional<absl::Status> UcxMesh::Test(RequestId request) {
+  const Request& tested = requests_.at(request);
+  if (!tested.over) Progress();
+  if (!tested.over) return std::nullopt;
+  return Retire(request);
+}
+
+absl::Status UcxMesh::Wait(RequestId request, absl::Time deadline) {
+  Request& waited = requests_.at(request);
+  if (!ProgressUntil(deadline, [&] { return waited.over; })) {
+    End(waited, DeadlinePassed(waited.operation));
+  }
+  return Retire(request);
+}
+
+std::optional<size_t> UcxMesh::WaitAny(absl::Span<const RequestId> requests, absl::Time deadline) {
+  bool any = false;
+  for (RequestId request : requests) any = any || request != kNoRequest;
+  if (!any) return std::nullopt;
+  std::optional<size_t> found;
+  ProgressUntil(deadline, [&] {
+    for (size_t i = 0; i < requests.size() && !found; ++i) {
+      if (requests[i] != kNoRequest && requests_.at(requests[i]).over) found = i;
+    }
+    return found.has_value();
+  });
+  return found;
+}
+
+void UcxMesh::Abort(absl::string_view reason) {
+  {
+    const std::lock_guard<std::mutex> lock(abort_mutex_);
+    if (abort_requested_.load(std::memory_order_relaxed)) return;
+    abort_reason_ = std::string(reason);
+    abort_requested_.store(true, std::memory_order_release);
+  }
+  abort_bell_.Ring();
+}
+
+absl::Status UcxMesh::Retire(RequestId id) {
+  Request& request = requests_.at(id);
+  absl::Status outcome = OutcomeOf(request);
+  if (outcome.ok() && request.operation.kind == Operation::Kind::kReceive) {
+    counters_.received_bytes += static_cast<int64_t>(request.received.length);
+    ++counters_.received_messages;
+  }
+  if (request.handle != nullptr) ucp_request_free(request.handle);
+  requests_.Remove(id);
+  return outcome;
+}
+
+absl::Status UcxMesh::OutcomeOf(const Request& request) {
+  const bool receive = request.operation.kind == Operation::Kind::kReceive;
+  if (request.status == UCS_OK && request.ended_by_us.ok()) {
+    if (receive && request.received.length != request.operation.bytes) {
+      return WrongLength(request.operation, request.received.length);
+    }
+    return absl::OkStatus();
+  }
+  if (!request.ended_by_us.ok()) return request.ended_by_us;
+  if (receive && request.status == UCS_ERR_MESSAGE_TRUNCATED) {
+    return WrongLength(request.operation, request.received.length);
+  }
+  if (const Peer& other = peer(request.operation.peer); other.gone) {
+    return PeerGone(request.operation, other.why);
+  }
+  absl::Status outcome = FromUcs(request.status, ToString(request.operation));
+  // A connection can fail under a request before UCX reports it.
+  if (!absl::IsDataLoss(outcome)) {
+    return PeerGone(request.operation, ucs_status_string(request.status));
+  }
+  return outcome;
+}
+
+bool UcxMesh::Progress() {
+  int moved = 0;
+  while (moved < kMostProgressAtOnce && ucp_worker_progress(worker_.get()) != 0) ++moved;
+  if (abort_requested_.load(std::memory_order_acquire) && !aborted_) EndAllAsAborted();
+  if (peers_went_ && moved < kMostProgressAtOnce) EndRequestsOfGonePeers();
+  return moved > 0;
+}
+
+void UcxMesh::EndRequestsOfGonePeers() {
+  peers_went_ = false;
+  requests_.ForEach([&](Request& request) {
+    const Peer& other = peer(request.operation.peer);
+    if (request.over || !other.gone) return;
+    if (request.operation.kind == Operation::Kind::kSend) {
+      End(request, PeerGone(request.operation, other.why));
+    } else {
+      // One that has met its message is not cancelled by this: it ends with the transfer.
+      ucp_request_cancel(worker_.get(), request.handle);
+    }
+  });
+}
+
+void UcxMesh::EndAllAsAborted() {
+  aborted_ = true;
+  requests_.ForEach([&](Request& request) {
+    if (!request.over) End(request, Aborted(request.operation, abort_reason_));
+  });
+}
+
+template <class Predicate>
+bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
+  if (over()) return true;
+  absl::Time polling_until = absl::InfinitePast();
+  while (true) {
+    const bool moved = Progress();
+    if (over()) return true;
+    const absl::Time now = absl::Now();
+    if (now >= deadline) return false;
+    if (moved || polling_until == absl::InfinitePast()) polling_until = now + kPolling;
+    if (now < polling_until) continue;
+    // UCS_ERR_BUSY: something arrived since; progress first.
+    if (ucp_worker_arm(worker_.get()) == UCS_OK) abort_bell_.SleepOn(worker_fd_, deadline);
+  }
+}
+
+void UcxMesh::End(Request& request, absl::Status why) {
+  request.ended_by_us = std::move(why);
+  if (request.operation.kind == Operation::Kind::kReceive) {
+    ucp_request_cancel(worker_.get(), request.handle);
+    if (request.over) return;
+  }
+  // UCX cancels neither sends nor receives that have met their message.
+  Close(peer(request.operation.peer), request.ended_by_us.message());
+  const absl::Time closing = absl::Now() + kClosing;
+  while (!request.over) {
+    ucp_worker_progress(worker_.get());
+    SLUICE_CHECK(absl::Now() < closing, "UCX holds on to a request of a closed endpoint");
+  }
+}
+
+void UcxMesh::Close(Peer& closed, absl::string_view why) {
+  MarkGone(closed, why);
+  if (closed.endpoint == nullptr) return;
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
+  param.flags = UCP_EP_CLOSE_FLAG_FORCE;
+  const ucs_status_ptr_t closing =
+      ucp_ep_close_nbx(std::exchange(closed.endpoint, nullptr), &param);
+  if (!UCS_PTR_IS_PTR(closing)) return;
+  const absl::Time deadline = absl::Now() + kClosing;
+  while (ucp_request_check_status(closing) == UCS_INPROGRESS) {
+    ucp_worker_progress(worker_.get());
+    SLUICE_CHECK(absl::Now() < deadline, "UCX does not close an endpoint");
+  }
+  ucp_request_free(closing);
+}
+
+void UcxMesh::OnSent(void*, ucs_status_t status, void* request) {
+  auto* sent = static_cast<Request*>(request);
+  sent->status = status;
+  sent->over = true;
+}
+
+void UcxMesh::OnReceived(void* handle, ucs_status_t status, const ucp_tag_recv_info_t* info,
+                         void* request) {
+  auto* received = static_cast<Request*>(request);
+  received->received = *info;
+  OnSent(handle, status, request);
+}
+
+void UcxMesh::OnNotice(void* handle, ucs_status_t status, const ucp_tag_recv_info_t*, void* peer) {
+  auto* from = static_cast<Peer*>(peer);
+  for (void*& awaited : from->awaited_notices) {
+    if (awaited == handle) awaited = nullptr;
+  }
+  ucp_request_free(handle);
+  if (status == UCS_OK) NoticeReceived(*from);
+}
+
+void UcxMesh::NoticeReceived(Peer& from) {
+  if (++from.notices == kNotices) MarkGone(from, "it left");
+}
+
+void UcxMesh::OnNoticeLeft(void* handle, ucs_status_t, void* mesh) {
+  --static_cast<UcxMesh*>(mesh)->notices_leaving_;
+  ucp_request_free(handle);
+}
+
+void UcxMesh::OnFailure(void* peer, ucp_ep_h, ucs_status_t status) {
+  MarkGone(*static_cast<Peer*>(peer), ucs_status_string(status));
+}
+
+void UcxMesh::MarkGone(Peer& peer, absl::string_view why) {
+  // In the destructor a peer may be one that was never connected: ourselves.
+  if (peer.gone || peer.mesh == nullptr) return;
+  peer.gone = true;
+  peer.why = std::string(why);
+  peer.mesh->peers_went_ = true;
+}
+
+}  // namespace sluice

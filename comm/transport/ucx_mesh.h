@@ -1,0 +1,138 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "comm/transport/doorbell.h"
+#include "comm/transport/operation.h"
+#include "comm/transport/request_table.h"
+#include "comm/transport/transport.h"
+#include "comm/transport/ucx_handles.h"
+
+namespace sluice {
+
+/// The UCX transport once it is connected; made by UcxEndpointSeed::Connect.
+///
+/// UCX tags, matched exactly:
+///
+///     63       62 .. 40        39 .. 0
+///     notice   sender's rank   MessageTag, 0 for a notice
+///
+/// Notices are empty messages: hello when connecting, so that UCX watches the connection from then
+/// on even if it carries nothing else, and goodbye when leaving.
+///
+/// A peer is live until one of three things happens, and then gone for good:
+///
+///     live --(1)--> gone     (1) UCX reports that the connection failed
+///          --(2)-->          (2) its goodbye arrived: it destroyed its transport
+///          --(3)-->          (3) we closed the connection, the only way to free a buffer that UCX
+///          holds
+///
+/// Messages that were here before stay receivable. Receives that nothing can meet any more are
+/// cancelled outside UCX's callbacks, once there is nothing left to progress.
+class UcxMesh : public Transport {
+ public:
+  /// \param addresses  by rank; the one at `self` is not used
+  /// \error kUnavailable      naming the rank that cannot be reached
+  /// \error kInvalidArgument  `self` or an address is not possible
+  static absl::StatusOr<std::unique_ptr<Transport>> Connect(
+      UcpContextPtr context, UcpWorkerPtr worker, Rank self,
+      const std::vector<std::string>& addresses);
+
+  /// Says goodbye, waits briefly until what was sent has left this process, and closes.
+  ~UcxMesh() override;
+
+  Rank self() const override { return self_; }
+  int peers() const override { return static_cast<int>(peers_.size()); }
+  RequestId Send(Rank to, MessageTag tag, absl::Span<const std::byte> bytes) override;
+  RequestId Receive(Rank from, MessageTag tag, absl::Span<std::byte> bytes) override;
+  std::optional<absl::Status> Test(RequestId request) override;
+  absl::Status Wait(RequestId request, absl::Time deadline) override;
+  std::optional<size_t> WaitAny(absl::Span<const RequestId> requests, absl::Time deadline) override;
+  void Abort(absl::string_view reason) override;
+  TransportCounters counters() const override { return counters_; }
+
+ private:
+  static constexpr int kNotices = 2;  // hello, goodbye
+
+  struct Peer {
+    UcxMesh* mesh = nullptr;
+    ucp_ep_h endpoint = nullptr;  // null once closed
+    bool gone = false;
+    std::string why;
+    std::array<void*, kNotices> awaited_notices{};  // posted receives
+    int notices = 0;                                // received
+  };
+
+  struct Request {
+    Operation operation;
+    void* handle = nullptr;  // UCX's request, if it needed one
+    bool over = false;
+    ucs_status_t status = UCS_OK;
+    ucp_tag_recv_info_t received{};
+    absl::Status ended_by_us;  // why it was cancelled; OK if it was not
+  };
+
+  UcxMesh(UcpContextPtr context, UcpWorkerPtr worker, int worker_fd, Doorbell abort_bell, Rank self,
+          size_t peers);
+
+  absl::Status ConnectTo(Rank rank, const std::string& address);
+  absl::Status AwaitNotices(Rank from);
+  /// Starts to tell `to`; on its way once notices_leaving_ is 0.
+  void SendNotice(Peer& to);
+  static void NoticeReceived(Peer& from);
+  static void MarkGone(Peer& peer, absl::string_view why);
+
+  Peer& peer(Rank rank) { return peers_[static_cast<size_t>(rank.value)]; }
+
+  RequestId Start(const Operation& operation);
+  void Started(Request& request, ucs_status_ptr_t result);
+  absl::Status Retire(RequestId id);
+  absl::Status OutcomeOf(const Request& request);
+
+  /// Moves on what is in flight, then does what callbacks and Abort left to do.
+  /// \return false when there was nothing to move
+  bool Progress();
+  void EndRequestsOfGonePeers();
+  void EndAllAsAborted();
+
+  /// Progresses, briefly polling and then asleep, until over() or the deadline. \return over()
+  template <class Predicate>
+  bool ProgressUntil(absl::Time deadline, Predicate over);
+
+  /// Ends `request` with `why`, closing the connection when UCX does not let go of it otherwise.
+  void End(Request& request, absl::Status why);
+  void Close(Peer& peer, absl::string_view why);
+
+  static void OnSent(void* handle, ucs_status_t status, void* request);
+  static void OnReceived(void* handle, ucs_status_t status, const ucp_tag_recv_info_t* info,
+                         void* request);
+  static void OnNotice(void* handle, ucs_status_t status, const ucp_tag_recv_info_t* info,
+                       void* peer);
+  static void OnNoticeLeft(void* handle, ucs_status_t status, void* mesh);
+  static void OnFailure(void* peer, ucp_ep_h endpoint, ucs_status_t status);
+
+  const Rank self_;
+  // The worker needs its context, hence the order.
+  const UcpContextPtr context_;
+  UcpWorkerPtr worker_;
+  const int worker_fd_;
+  Doorbell abort_bell_;
+  std::vector<Peer> peers_;  // never resized: UCX holds pointers
+  RequestTable<Request> requests_;
+  int notices_leaving_ = 0;  // notices and flushes that UCX has not finished
+  bool peers_went_ = false;  // some peer has gone, and its requests are to be ended
+  TransportCounters counters_;
+
+  std::mutex abort_mutex_;
+  std::string abort_reason_;  // guarded by abort_mutex_, constant once abort_requested_
+  std::atomic<bool> abort_requested_{false};
+  bool aborted_ = false;  // comm thread: everything has been ended
+};
+
+}  // namespace sluice

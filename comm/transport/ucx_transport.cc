@@ -1,0 +1,51 @@
+#include "comm/transport/ucx_transport.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "comm/transport/ucx_environment.h"
+#include "comm/transport/ucx_handles.h"
+#include "comm/transport/ucx_mesh.h"
+
+namespace sluice {
+namespace {
+
+constexpr char kDefaultTransports[] = "posix,cma,tcp,self";
+
+class Seed : public UcxEndpointSeed {
+ public:
+  Seed(UcpContextPtr context, UcpWorkerPtr worker, std::string address)
+      : context_(std::move(context)), worker_(std::move(worker)), address_(std::move(address)) {}
+
+  const std::string& address() const override { return address_; }
+
+  absl::StatusOr<std::unique_ptr<Transport>>
+      Connect(Rank self, const std::vector<std::string>& addresses) && override {
+    return UcxMesh::Connect(std::move(context_), std::move(worker_), self, addresses);
+  }
+
+ private:
+  // The worker needs its context, hence the order.
+  UcpContextPtr context_;
+  UcpWorkerPtr worker_;
+  const std::string address_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<UcxEndpointSeed>> UcxEndpointSeed::Create(const Options& options) {
+  const char* by_user = std::getenv("UCX_TLS");
+  const std::string transports =
+      by_user != nullptr ? by_user
+                         : (options.transports.empty() ? kDefaultTransports : options.transports);
+  PrepareUcxEnvironment(transports);
+  SLUICE_ASSIGN_OR_RETURN(UcpContextPtr context, CreateUcpContext(transports));
+  SLUICE_ASSIGN_OR_RETURN(UcpWorkerPtr worker, CreateUcpWorker(context.get()));
+  SLUICE_ASSIGN_OR_RETURN(std::string address, UcpWorkerAddress(worker.get()));
+  return std::make_unique<Seed>(std::move(context), std::move(worker), std::move(address));
+}
+
+std::string UcxVersion() { return ucp_get_version_string(); }
+
+}  // namespace sluice

@@ -1,0 +1,61 @@
+#include "comm/codec/codec_config.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/comm/codec/codec_cases.h"
+
+namespace sluice {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(CodecConfig, NamesSayKindBitsBucketAndRounding) {
+  EXPECT_EQ(ToString({CodecKind::kRaw, 0, 0, false}), "raw");
+  EXPECT_EQ(ToString({CodecKind::kFp16, 0, 0, false}), "fp16");
+  EXPECT_EQ(ToString({CodecKind::kBf16, 0, 0, false}), "bf16");
+  EXPECT_EQ(ToString({CodecKind::kMaxMin, 4, 512, false}), "maxmin4/512");
+  EXPECT_EQ(ToString({CodecKind::kL2Norm, 4, 512, true}), "l2norm4/512s");
+}
+
+TEST(CodecConfig, EveryCodecOfTheTestsIsValid) {
+  for (const CodecConfig& config : AllCodecs()) {
+    EXPECT_TRUE(ValidateCodec(config).ok()) << ToString(config);
+  }
+}
+
+TEST(CodecConfig, OnlyRawIsLossless) {
+  for (const CodecConfig& config : AllCodecs()) {
+    EXPECT_EQ(IsLossless(config), config.kind == CodecKind::kRaw) << ToString(config);
+  }
+}
+
+struct BadConfig {
+  CodecConfig config;
+  const char* field;
+  const char* range;
+};
+
+class BadConfigTest : public ::testing::TestWithParam<BadConfig> {};
+
+TEST_P(BadConfigTest, IsRefusedNamingFieldAndRange) {
+  const absl::Status status = ValidateCodec(GetParam().config);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(GetParam().field));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(GetParam().range));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, BadConfigTest,
+    ::testing::Values(
+        BadConfig{{static_cast<CodecKind>(5), 0, 0, false}, "kind is 5", "0 (raw) to 4"},
+        BadConfig{{CodecKind::kRaw, 4, 0, false}, "bits is 4", "expected 0"},
+        BadConfig{{CodecKind::kFp16, 0, 512, false}, "bucket_size is 512", "expected 0"},
+        BadConfig{{CodecKind::kBf16, 0, 0, true}, "stochastic", "no quantiser"},
+        BadConfig{{CodecKind::kMaxMin, 0, 512, false}, "bits is 0", "1 to 8"},
+        BadConfig{{CodecKind::kMaxMin, 9, 512, false}, "bits is 9", "1 to 8"},
+        BadConfig{{CodecKind::kL2Norm, 1, 512, false}, "bits is 1", "2 to 8"},
+        BadConfig{{CodecKind::kMaxMin, 4, 3, false}, "bucket_size is 3", "4 to 65536"},
+        BadConfig{{CodecKind::kL2Norm, 4, 65537, false}, "bucket_size is 65537", "4 to 65536"}));
+
+}  // namespace
+}  // namespace sluice

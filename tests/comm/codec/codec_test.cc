@@ -1,0 +1,186 @@
+// What holds for every codec.
+
+#include "comm/codec/codec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/comm/codec/codec_cases.h"
+
+namespace sluice {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+// Largest |x - decoded| that the codec allows for element i.
+double ErrorBound(const CodecConfig& config, const std::vector<float>& values, size_t i) {
+  const double x = std::fabs(values[i]);
+  switch (config.kind) {
+    case CodecKind::kRaw:
+      return 0;
+    case CodecKind::kFp16:
+      return std::max(x * 0x1p-11, 0x1p-25);
+    case CodecKind::kBf16:
+      return x * 0x1p-8;
+    case CodecKind::kMaxMin:
+    case CodecKind::kL2Norm:
+      break;
+  }
+  const size_t begin = i / config.bucket_size * config.bucket_size;
+  const size_t end = std::min(values.size(), begin + config.bucket_size);
+  double min = values[begin], max = values[begin], squares = 0;
+  for (size_t k = begin; k < end; ++k) {
+    min = std::min<double>(min, values[k]);
+    max = std::max<double>(max, values[k]);
+    squares += static_cast<double>(values[k]) * values[k];
+  }
+  const double unit = config.kind == CodecKind::kMaxMin
+                          ? (max - min) / ((1 << config.bits) - 1)
+                          : std::sqrt(squares) / ((1 << (config.bits - 1)) - 1);
+  const double largest = std::max(std::fabs(min), std::fabs(max)) + std::sqrt(squares) * 0x1p-4;
+  // Rounding of unit, position and value in fp32 comes on top.
+  return unit * (config.stochastic ? 1.0 : 0.5) * (1 + 1e-4) + largest * 0x1p-22;
+}
+
+class CodecTest : public ::testing::TestWithParam<CodecConfig> {};
+
+TEST_P(CodecTest, DecodeInvertsEncodeWithinTheBound) {
+  for (int64_t n : InterestingSizes()) {
+    for (float scale : {1.0f, 1e-3f, 50.0f}) {
+      const std::vector<float> values = Gaussian(RandomKey(1).With(n), n, scale);
+      const std::vector<float> decoded =
+          DecodeRecord(GetParam(), EncodeRecord(GetParam(), values), n);
+      for (int64_t i = 0; i < n; ++i) {
+        ASSERT_LE(std::fabs(static_cast<double>(values[i]) - decoded[i]),
+                  ErrorBound(GetParam(), values, i))
+            << "element " << i << " of " << n << ": " << values[i] << " became " << decoded[i];
+      }
+    }
+  }
+}
+
+TEST_P(CodecTest, AddAndSubtractUseTheAssignedValuesBitForBit) {
+  for (int64_t n : InterestingSizes()) {
+    const std::vector<float> values = Gaussian(RandomKey(2).With(n), n);
+    const std::vector<std::byte> record = EncodeRecord(GetParam(), values);
+    const std::vector<float> decoded = DecodeRecord(GetParam(), record, n);
+    const std::vector<float> before = Gaussian(RandomKey(3).With(n), n, 3.0f);
+    std::vector<float> added = before;
+    std::vector<float> subtracted = before;
+    ASSERT_TRUE(Decode(GetParam(), record, DecodeMode::kAdd, absl::MakeSpan(added)).ok());
+    ASSERT_TRUE(Decode(GetParam(), record, DecodeMode::kSubtract, absl::MakeSpan(subtracted)).ok());
+    std::vector<float> sum(n);
+    std::vector<float> difference(n);
+    for (int64_t i = 0; i < n; ++i) {
+      sum[i] = before[i] + decoded[i];
+      difference[i] = before[i] - decoded[i];
+    }
+    ASSERT_EQ(BitsOf(added), BitsOf(sum)) << n << " elements";
+    ASSERT_EQ(BitsOf(subtracted), BitsOf(difference)) << n << " elements";
+  }
+}
+
+TEST_P(CodecTest, EncodingTwiceGivesTheSameBytes) {
+  for (int64_t n : InterestingSizes()) {
+    const std::vector<float> values = Gaussian(RandomKey(4).With(n), n);
+    // The buffers start with different bytes: every byte of a record is written.
+    std::vector<std::byte> first(EncodedBytes(GetParam(), n), std::byte{0x00});
+    std::vector<std::byte> second(EncodedBytes(GetParam(), n), std::byte{0xff});
+    Encode(GetParam(), values, RandomKey(5), absl::MakeSpan(first));
+    Encode(GetParam(), values, RandomKey(5), absl::MakeSpan(second));
+    ASSERT_EQ(first, second) << n << " elements";
+  }
+}
+
+TEST_P(CodecTest, RecordsAreAMultipleOfFourBytes) {
+  for (int64_t n : InterestingSizes()) EXPECT_EQ(EncodedBytes(GetParam(), n) % 4, 0u) << n;
+}
+
+TEST_P(CodecTest, BuffersMayLieAtAnyAddress) {
+  const std::vector<float> values = Gaussian(RandomKey(6), 777);
+  const std::vector<std::byte> aligned = EncodeRecord(GetParam(), values);
+  for (size_t shift = 1; shift < 8; ++shift) {
+    std::vector<std::byte> room(aligned.size() + shift);
+    const absl::Span<std::byte> record = absl::MakeSpan(room).subspan(shift);
+    Encode(GetParam(), values, RandomKey(7), record);
+    ASSERT_TRUE(std::equal(aligned.begin(), aligned.end(), record.begin())) << shift;
+    std::vector<float> decoded(values.size());
+    ASSERT_TRUE(Decode(GetParam(), record, DecodeMode::kAssign, absl::MakeSpan(decoded)).ok());
+    ASSERT_EQ(BitsOf(decoded), BitsOf(DecodeRecord(GetParam(), aligned, values.size()))) << shift;
+  }
+}
+
+TEST_P(CodecTest, ZerosDecodeToZeros) {
+  const std::vector<float> zeros(1000, 0.0f);
+  const std::vector<float> decoded =
+      DecodeRecord(GetParam(), EncodeRecord(GetParam(), zeros), 1000);
+  EXPECT_EQ(decoded, zeros);
+}
+
+TEST_P(CodecTest, NaNAndInfinityStayVisible) {
+  for (float bad : {kNaN, -kNaN, kInfinity, -kInfinity}) {
+    for (int64_t n : {1, 8, 9, 513, 4097}) {
+      for (int64_t at : {int64_t{0}, n / 2, n - 1}) {
+        std::vector<float> values = Gaussian(RandomKey(8).With(n), n);
+        values[at] = bad;
+        const std::vector<float> decoded =
+            DecodeRecord(GetParam(), EncodeRecord(GetParam(), values), n);
+        EXPECT_FALSE(std::isfinite(decoded[at])) << bad << " at " << at << " of " << n;
+        for (int64_t i = 0; i < n; ++i) {
+          const bool shares_scale = GetParam().bucket_size == 0
+                                        ? i == at
+                                        : i / GetParam().bucket_size == at / GetParam().bucket_size;
+          ASSERT_EQ(std::isfinite(decoded[i]), !shares_scale) << bad << " at " << at << ", " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CodecTest, HugeValuesDoNotPassForOrdinaryOnes) {
+  const float huge = std::numeric_limits<float>::max();
+  const std::vector<float> values = {huge, -huge, huge, huge, -huge, 1.0f, 0.0f, -1.0f};
+  const std::vector<float> decoded = DecodeRecord(GetParam(), EncodeRecord(GetParam(), values), 8);
+  EXPECT_TRUE(!std::isfinite(decoded[0]) || decoded[0] == huge) << decoded[0];
+}
+
+TEST_P(CodecTest, SentPlusResidualIsTheInput) {
+  // Error feedback over 200 steps in which the codec keeps changing, this one taking every second
+  // turn.
+  const std::vector<CodecConfig> codecs = AllCodecs();
+  const int64_t n = 140;
+  std::vector<float> residual(n, 0.0f);
+  std::vector<double> input_sum(n, 0.0);
+  std::vector<double> sent_sum(n, 0.0);
+  for (uint64_t step = 0; step < 200; ++step) {
+    const RandomKey key = RandomKey(9).With(step);
+    const CodecConfig config = step % 2 == 0 ? GetParam() : codecs[key.Below(0, codecs.size())];
+    const std::vector<float> gradient = Gaussian(key.With(1), n, 0.01f);
+    std::vector<float> x(n);
+    for (int64_t i = 0; i < n; ++i) {
+      input_sum[i] += gradient[i];
+      x[i] = gradient[i] + residual[i];
+    }
+    const std::vector<std::byte> record = EncodeRecord(config, x, key.With(2));
+    const std::vector<float> sent = DecodeRecord(config, record, n);
+    for (int64_t i = 0; i < n; ++i) sent_sum[i] += sent[i];
+    residual = x;
+    ASSERT_TRUE(Decode(config, record, DecodeMode::kSubtract, absl::MakeSpan(residual)).ok());
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    // Each step rounds x and the residual once; 1-bit buckets let both grow beyond the gradient.
+    const double tolerance = 200 * 0x1p-23 * (std::fabs(residual[i]) + 1.0);
+    EXPECT_NEAR(sent_sum[i] + residual[i], input_sum[i], tolerance) << "element " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllCodecs, CodecTest, ::testing::ValuesIn(AllCodecs()),
+                         [](const auto& info) { return TestName(info.param); });
+
+}  // namespace
+}  // namespace sluice
