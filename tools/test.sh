@@ -3,7 +3,7 @@
 #
 #   tools/test.sh [BAZEL_OPTION...] [TARGET...]
 #
-# All tests unless targets are given. The exit status is not 0 when a test failed, did not build, or
+# All tests unless targets are given; options in one word (--config=asan). The exit status is not 0 when a test failed, did not build, or
 # nothing ran.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -21,6 +21,6 @@ events=$(mktemp)
 trap 'rm -f "$events"' EXIT
 bazel test --keep_going --build_event_json_file="$events" "${options[@]}" -- "${targets[@]}" 2>&1
 status=$?
-python3 tools/test_counts.py "$events"
+python3 tools/test_counts.py "$events" "$status"
 counted=$?
 exit $((status != 0 ? status : counted))

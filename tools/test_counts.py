@@ -1,7 +1,8 @@
 """Counts the test cases of one `bazel test`, from its build event file.
 
-Usage: test_counts.py EVENTS.json
+Usage: test_counts.py EVENTS.json STATUS
 
+STATUS is the exit status of that bazel.
 Reads the test.xml of exactly the tests that this run reports (also those from the cache), so that files
 of earlier runs under bazel-testlogs do not count. Prints the targets that failed, then as the last line
 `N passed, N failed, N skipped`. Exit status 1 if anything failed or nothing ran.
@@ -52,7 +53,7 @@ def count_cases(xml_path):
     return passed, failed, skipped
 
 
-def main(path):
+def main(path, bazel_status):
     results, broken = read_events(path)
     totals = [0, 0, 0]
     for label, why in broken:
@@ -74,11 +75,14 @@ def main(path):
         if counts[1]:
             print(f"FAILED {label}: {result['status']}")
         totals = [total + count for total, count in zip(totals, counts)]
-    if not results and not broken:
+    if bazel_status != 0 and not totals[1]:
+        print(f"FAILED: bazel ended with {bazel_status}, see above")
+        totals[1] += 1
+    elif not results:
         print("no test ran")
     print("{} passed, {} failed, {} skipped".format(*totals))
     return 1 if totals[1] or not results else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
