@@ -21,7 +21,10 @@
 namespace sluice {
 namespace {
 
-constexpr int64_t kSizes[] = {0, 1, 7, 1001, 300007};
+// The last one makes UCX leave its eager protocol.
+std::vector<int64_t> Sizes(MeshKind kind) {
+  return {0, 1, 7, 1001, kind == MeshKind::kInproc ? 20011 : 300007};
+}
 
 // Whole numbers small enough that sums are exact in any order.
 template <class T>
@@ -66,7 +69,7 @@ class CollectiveGrid : public testing::TestWithParam<std::tuple<MeshKind, int>> 
   void Run(const Body& body) {
     RunRanks(CreateMesh(kind(), ranks()), [&](Transport& transport, int rank) {
       uint32_t operation = 0xfffffff0u;  // the whole width of the tag
-      for (int64_t elements : kSizes) {
+      for (int64_t elements : Sizes(kind())) {
         body({transport, ranks(), operation++, Never()}, rank, elements);
       }
     });
