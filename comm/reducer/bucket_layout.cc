@@ -11,8 +11,9 @@
 namespace sluice {
 namespace {
 
-constexpr int64_t kCutElements = 4;                 // cuts are whole SIMD groups of a tensor
-constexpr int64_t kMaxElements = int64_t{1} << 40;  // sums and byte counts stay far below 2^63
+constexpr int64_t kCutElements = 4;                       // cuts are whole SIMD groups of a tensor
+constexpr int64_t kMaxElements = (int64_t{1} << 32) - 1;  // what the count in a record can hold
+constexpr int64_t kMaxTotal = int64_t{1} << 40;           // byte counts stay far below 2^63
 
 absl::Status Check(const std::vector<TensorInfo>& tensors, int64_t bucket_bytes, int world_size) {
   if (tensors.empty()) return absl::InvalidArgumentError("bucket layout: the model has no tensors");
@@ -31,10 +32,10 @@ absl::Status Check(const std::vector<TensorInfo>& tensors, int64_t bucket_bytes,
       return absl::InvalidArgumentError(
           absl::StrCat("bucket layout: two tensors are named \"", tensor.name, "\""));
     }
-    if (tensor.elements < 1 || tensor.elements > kMaxElements - total) {
+    if (tensor.elements < 1 || tensor.elements > std::min(kMaxElements, kMaxTotal - total)) {
       return absl::InvalidArgumentError(
           absl::StrCat("bucket layout: tensor \"", tensor.name, "\" has ", tensor.elements,
-                       " elements, expected 1 to 2^40 over all tensors"));
+                       " elements, expected 1 to 2^32 - 1, and at most 2^40 over all tensors"));
     }
     total += tensor.elements;
   }

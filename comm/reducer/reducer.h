@@ -45,8 +45,8 @@ struct ReductionStats {
 /// at the same step, and none waits (docs/adr/0002-plan-switch-agreed-in-band.md). Every frame also
 /// carries the version in use; a mismatch is an error.
 ///
-/// In a world of one nothing is encoded or sent. A steady state allocates nothing: memory is taken
-/// in Create, in the first step, at a new plan, and for errors.
+/// In a world of one nothing is encoded or sent. From the first step on, the reducer's own code
+/// allocates at a new plan and for errors alone.
 ///
 /// The life of a bucket, the threads and the arithmetic: docs/reducer.md.
 class Reducer {

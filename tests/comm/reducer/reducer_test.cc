@@ -1,6 +1,8 @@
 #include "comm/reducer/reducer.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <string>
@@ -9,6 +11,7 @@
 #include "comm/transport/inproc_transport.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/comm/reducer/forwarding_transport.h"
 #include "tests/comm/reducer/world.h"
 
 namespace sluice {
@@ -20,7 +23,7 @@ using testing::HasSubstr;
 World MakeWorld(int world_size) {
   World world;
   world.tensors = MixedTensors();
-  world.bucket_bytes = 8192;  // four buckets, one of them a single tensor
+  world.bucket_bytes = 8192;  // three buckets, one of them a single tensor
   world.options.world_size = world_size;
   return world;
 }
@@ -171,6 +174,21 @@ TEST(Reducer, TensorsThatShareABucketUseTheirOwnCodecs) {
       std::equal(exact.begin() + raw, exact.begin() + raw + quantised, result.begin() + raw));
 }
 
+TEST(Reducer, ANaNReachesEveryRankUnderEveryCodec) {
+  const World world = MakeWorld(3);
+  for (const CodecConfig& codec : ManyCodecs()) {
+    world.Run([&](Rank rank, Reducer& reducer) {
+      ASSERT_TRUE(reducer.OfferPlan(UniformPlan(reducer.layout(), 1, Step(0), codec)).ok());
+      ASSERT_TRUE(RunStep(reducer, Step(0), rank).ok());
+      reducer.BeginStep(Step(1));
+      if (rank == Rank(2)) reducer.gradient(3)[17] = std::numeric_limits<float>::quiet_NaN();
+      ASSERT_TRUE(reducer.Finish().ok());
+      EXPECT_TRUE(std::isnan(reducer.gradient(3)[17])) << ToString(codec) << ToString(rank);
+      EXPECT_FALSE(std::isnan(reducer.gradient(4)[0])) << "another tensor";
+    });
+  }
+}
+
 TEST(Reducer, GradientsAreAlignedAndStayInPlace) {
   World world = MakeWorld(2);
   world.Run([&](Rank rank, Reducer& reducer) {
@@ -255,32 +273,13 @@ TEST(Reducer, TheTransportIsMadeAndDestroyedOnOneNamedThread) {
     std::thread::id made, destroyed;
     std::string name;
   } witness;
-  class WitnessTransport : public Transport {
+  class WitnessTransport : public ForwardingTransport {
    public:
     WitnessTransport(std::unique_ptr<Transport> inner, Witness& witness)
-        : inner_(std::move(inner)), witness_(witness) {}
+        : ForwardingTransport(std::move(inner)), witness_(witness) {}
     ~WitnessTransport() override { witness_.destroyed = std::this_thread::get_id(); }
-    Rank self() const override { return inner_->self(); }
-    int peers() const override { return inner_->peers(); }
-    RequestId Send(Rank to, MessageTag tag, absl::Span<const std::byte> bytes) override {
-      return inner_->Send(to, tag, bytes);
-    }
-    RequestId Receive(Rank from, MessageTag tag, absl::Span<std::byte> bytes) override {
-      return inner_->Receive(from, tag, bytes);
-    }
-    std::optional<absl::Status> Test(RequestId request) override { return inner_->Test(request); }
-    absl::Status Wait(RequestId request, absl::Time deadline) override {
-      return inner_->Wait(request, deadline);
-    }
-    std::optional<size_t> WaitAny(absl::Span<const RequestId> requests,
-                                  absl::Time deadline) override {
-      return inner_->WaitAny(requests, deadline);
-    }
-    void Abort(absl::string_view reason) override { inner_->Abort(reason); }
-    TransportCounters counters() const override { return inner_->counters(); }
 
    private:
-    std::unique_ptr<Transport> inner_;
     Witness& witness_;
   };
   World world = MakeWorld(1);

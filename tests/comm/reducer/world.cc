@@ -19,7 +19,8 @@ BucketLayout World::Layout() const {
 
 void World::Run(const std::function<void(Rank, Reducer&)>& body,
                 const std::function<void(Transport&)>& run_peer) const {
-  auto transports = CreateInprocTransports(options.world_size + further_peers);
+  const int peers = options.world_size + further_peers;
+  auto transports = connect ? connect(peers) : CreateInprocTransports(peers);
   std::vector<std::thread> threads;
   for (int r = 0; r < options.world_size; ++r) {
     threads.emplace_back([&, r] {
@@ -33,7 +34,7 @@ void World::Run(const std::function<void(Rank, Reducer&)>& body,
       body(rank, **reducer);
     });
   }
-  for (int p = options.world_size; p < options.world_size + further_peers; ++p) {
+  for (int p = options.world_size; p < peers; ++p) {
     threads.emplace_back([&, transport = std::move(transports[p])]() mutable {
       if (run_peer) run_peer(*transport);
       transport.reset();

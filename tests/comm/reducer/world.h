@@ -11,12 +11,15 @@
 
 namespace sluice {
 
-/// A world of reducers in this process, one thread per rank, over the inproc transport.
+/// A world of reducers in this process, one thread per rank.
 struct World {
   std::vector<TensorInfo> tensors;
   int64_t bucket_bytes = 0;
   Reducer::Options options;
   int further_peers = 0;  ///< beyond the ranks, e.g. a profiler
+
+  /// Connects that many peers; null: inproc.
+  std::function<std::vector<std::unique_ptr<Transport>>(int peers)> connect;
 
   /// Puts something around a rank's transport; the comm thread calls it. May be null.
   std::function<std::unique_ptr<Transport>(Rank, std::unique_ptr<Transport>)> wrap;

@@ -1,0 +1,287 @@
+#include "comm/reducer/window_snapshot.h"
+
+#include <cstring>
+#include <future>
+#include <string>
+
+#include "comm/reducer/reducer.h"
+#include "comm/transport/inproc_transport.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/comm/reducer/forwarding_transport.h"
+#include "tests/comm/reducer/world.h"
+
+namespace sluice {
+namespace {
+
+using testing::AllOf;
+using testing::Each;
+using testing::ElementsAre;
+using testing::FloatEq;
+using testing::HasSubstr;
+
+constexpr int kRanks = 2;
+constexpr Rank kProfiler(kRanks);
+const absl::Time kPast = absl::InfinitePast();
+
+// Bucket 0 holds both tensors: chunk 0 is a[0, 4), chunk 1 is a[4, 6) and b[0, 2).
+BucketLayout SmallLayout() { return *BucketLayout::Create({{"a", 6}, {"b", 2}}, 1024, kRanks); }
+
+// Sends never finish while `blocked`.
+class SlowTransport : public ForwardingTransport {
+ public:
+  using ForwardingTransport::ForwardingTransport;
+  std::optional<absl::Status> Test(RequestId request) override {
+    if (blocked) return std::nullopt;
+    return ForwardingTransport::Test(request);
+  }
+  bool blocked = false;
+};
+
+class WindowSnapshotTest : public testing::Test {
+ protected:
+  // One step in which every element of rank `r`'s chunk is `value`.
+  absl::Status Step1(int r, int64_t step, float value) {
+    const std::vector<float> chunk(layout_.buckets()[0].chunks[r].range.size(), value);
+    senders_[r].Add(Step(step), 0, chunk);
+    return senders_[r].EndStep(Step(step), *transports_[r]);
+  }
+
+  // A whole part of rank `r` as it would be on the wire.
+  std::vector<std::byte> Message(int r, int64_t window, int64_t last_step) {
+    const int64_t floats = layout_.buckets()[0].chunks[r].range.size();
+    std::vector<std::byte> message(kSnapshotHeaderBytes + floats * sizeof(float));
+    WriteSnapshotHeader({window, Step(last_step), floats}, absl::MakeSpan(message));
+    return message;
+  }
+  void Send(int r, absl::Span<const std::byte> message) {
+    const RequestId request = transports_[r]->Send(kProfiler, kSnapshotTag, message);
+    ASSERT_TRUE(transports_[r]->Wait(request, absl::InfiniteFuture()).ok());
+  }
+
+  const BucketLayout layout_ = SmallLayout();
+  std::vector<std::unique_ptr<Transport>> transports_ = CreateInprocTransports(kRanks + 1);
+  std::vector<SnapshotSender> senders_ = {SnapshotSender(layout_, Rank(0), kProfiler, 2, 0.5),
+                                          SnapshotSender(layout_, Rank(1), kProfiler, 2, 0.5)};
+  SnapshotReceiver receiver_{layout_, *transports_[kRanks]};
+};
+
+TEST_F(WindowSnapshotTest, IsTheWeightedMeanOfItsStepsPutTogether) {
+  ASSERT_TRUE(Step1(0, 0, 3).ok());
+  ASSERT_TRUE(Step1(0, 1, 6).ok());
+  ASSERT_TRUE(Step1(1, 0, 30).ok());
+  ASSERT_TRUE(Step1(1, 1, 60).ok());
+  const auto snapshot = receiver_.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_EQ(snapshot->window, 0);
+  EXPECT_EQ(snapshot->last_step, Step(1));
+  // (0.5 * 3 + 6) / 1.5 = 5
+  EXPECT_THAT(snapshot->tensors[0], ElementsAre(5, 5, 5, 5, 50, 50));
+  EXPECT_THAT(snapshot->tensors[1], ElementsAre(50, 50));
+}
+
+TEST_F(WindowSnapshotTest, EachWindowStartsFromZero) {
+  for (int64_t s = 0; s < 4; ++s) {
+    for (int r = 0; r < kRanks; ++r) ASSERT_TRUE(Step1(r, s, s < 2 ? 100.0f : 7.0f).ok());
+  }
+  ASSERT_TRUE(receiver_.Receive(kPast).ok());
+  const auto snapshot = receiver_.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_EQ(snapshot->window, 1);
+  EXPECT_EQ(snapshot->last_step, Step(3));
+  EXPECT_THAT(snapshot->tensors[0], Each(7.0f));
+}
+
+TEST_F(WindowSnapshotTest, AJobThatStartsWithinAWindowAveragesWhatItSaw) {
+  for (int r = 0; r < kRanks; ++r) ASSERT_TRUE(Step1(r, 5, 8).ok());
+  const auto snapshot = receiver_.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_EQ(snapshot->window, 2);
+  EXPECT_THAT(snapshot->tensors[0], Each(8.0f));
+}
+
+TEST_F(WindowSnapshotTest, AnUnfinishedWindowIsDiscardedWhenAnotherBegins) {
+  for (int r = 0; r < kRanks; ++r) {
+    ASSERT_TRUE(Step1(r, 0, 100).ok());
+    ASSERT_TRUE(Step1(r, 2, 1).ok());
+    ASSERT_TRUE(Step1(r, 3, 1).ok());
+  }
+  const auto snapshot = receiver_.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_EQ(snapshot->window, 1);
+  EXPECT_THAT(snapshot->tensors[0], Each(1.0f));
+}
+
+TEST_F(WindowSnapshotTest, AWindowThatOneRankSkippedIsSkippedByAll) {
+  auto slow = std::make_unique<SlowTransport>(std::move(transports_[0]));
+  SlowTransport& rank0 = *slow;
+  transports_[0] = std::move(slow);
+  for (int64_t s = 0; s < 6; ++s) {
+    rank0.blocked = 1 <= s && s <= 3;  // window 0 has not left when window 1 ends
+    for (int r = 0; r < kRanks; ++r) {
+      ASSERT_TRUE(Step1(r, s, static_cast<float>(s / 2)).ok());
+    }
+  }
+  EXPECT_EQ(receiver_.Receive(kPast)->window, 0);
+  const auto snapshot = receiver_.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_EQ(snapshot->window, 2);
+  EXPECT_THAT(snapshot->tensors[0], Each(2.0f));
+  EXPECT_EQ(receiver_.Receive(kPast).status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(WindowSnapshotTest, APartThatArrivedEarlyIsKeptForTheNextCall) {
+  ASSERT_TRUE(Step1(1, 1, 4).ok());
+  EXPECT_EQ(receiver_.Receive(kPast).status().code(), absl::StatusCode::kDeadlineExceeded);
+  ASSERT_TRUE(Step1(0, 1, 4).ok());
+  const auto snapshot = receiver_.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_THAT(snapshot->tensors[1], Each(4.0f));
+}
+
+TEST_F(WindowSnapshotTest, MalformedPartsAreRefusedWithTheirRankAndThrownAway) {
+  struct Damage {
+    size_t offset;
+    unsigned char flip;
+    std::string says;
+  };
+  const Damage damages[] = {{0, 1, "does not start with"}, {4, 2, "format 3, expected 1"},
+                            {15, 0x80, "negative"},        {23, 0x80, "negative"},
+                            {24, 1, "says 5 floats"},      {31, 0xff, "floats"}};
+  for (const Damage& damage : damages) {
+    SCOPED_TRACE(damage.says);
+    std::vector<std::byte> message = Message(1, 0, 1);
+    message[damage.offset] ^= std::byte{damage.flip};
+    Send(1, message);
+    const absl::Status status = receiver_.Receive(kPast).status();
+    // Rank 0 has sent nothing: its deadline comes first, rank 1's part is looked at all the same.
+    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  }
+  std::vector<std::byte> good = Message(0, 0, 1);
+  Send(0, good);
+  for (const Damage& damage : damages) {
+    SCOPED_TRACE(damage.says);
+    std::vector<std::byte> message = Message(1, 0, 1);
+    message[damage.offset] ^= std::byte{damage.flip};
+    Send(1, message);
+    const absl::Status status = receiver_.Receive(kPast).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("from rank 1"), HasSubstr(damage.says)));
+  }
+  Send(1, Message(1, 0, 1));
+  EXPECT_TRUE(receiver_.Receive(kPast).ok());
+}
+
+TEST_F(WindowSnapshotTest, APartOfAnotherLengthIsDataLoss) {
+  Send(0, Message(0, 0, 1));
+  std::vector<std::byte> longer = Message(1, 0, 1);
+  longer.resize(longer.size() + 4);
+  Send(1, longer);
+  const absl::Status status = receiver_.Receive(kPast).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("rank 1"));
+}
+
+TEST_F(WindowSnapshotTest, PartsThatContradictEachOtherAreDataLoss) {
+  Send(0, Message(0, 0, 1));
+  Send(1, Message(1, 0, 3));
+  const absl::Status status = receiver_.Receive(kPast).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("from rank 1"), HasSubstr("step 3"), HasSubstr("step 1")));
+}
+
+TEST_F(WindowSnapshotTest, WindowsOfARankMustAdvance) {
+  for (int r = 0; r < kRanks; ++r) Send(r, Message(r, 4, 9));
+  ASSERT_TRUE(receiver_.Receive(kPast).ok());
+  for (int r = 0; r < kRanks; ++r) Send(r, Message(r, 4, 9));
+  const absl::Status status = receiver_.Receive(kPast).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("window 4 after window 4"));
+}
+
+TEST_F(WindowSnapshotTest, ALostRankIsReported) {
+  transports_[0].reset();
+  const absl::Status status = receiver_.Receive(absl::InfiniteFuture()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("rank 0"));
+}
+
+TEST_F(WindowSnapshotTest, ALostProfilerIsAnErrorOfTheSender) {
+  transports_[kRanks].reset();
+  ASSERT_TRUE(Step1(0, 0, 1).ok());
+  EXPECT_EQ(Step1(0, 1, 1).code(), absl::StatusCode::kUnavailable);
+}
+
+World MakeWorld() {
+  World world;
+  world.tensors = MixedTensors();
+  world.bucket_bytes = 8192;
+  world.options.world_size = 3;
+  world.options.window_steps = 4;
+  world.options.window_decay = 0.9;
+  world.further_peers = 1;
+  return world;
+}
+
+TEST(ReducerWindows, TheProfilerGetsTheMeanGradientOfAWindow) {
+  const World world = MakeWorld();
+  const BucketLayout layout = world.Layout();
+  std::vector<double> expected;
+  double weights = 0;
+  for (int64_t s = 4; s < 8; ++s) {
+    const std::vector<float> mean = NaiveMean(layout, Step(s));
+    expected.resize(mean.size());
+    weights = weights * 0.9 + 1;
+    for (size_t i = 0; i < mean.size(); ++i) expected[i] = expected[i] * 0.9 + mean[i];
+  }
+  std::promise<void> received;
+  const auto wait = received.get_future().share();
+  world.Run(
+      [&](Rank rank, Reducer& reducer) {
+        for (int64_t s = 0; s < 8; ++s) {
+          const auto stats = RunStep(reducer, Step(s), rank);
+          ASSERT_TRUE(stats.ok()) << stats.status();
+          int64_t gradients = 0;  // to each of two others in each round
+          for (size_t b = 0; b < layout.buckets().size(); ++b) {
+            for (int c = 0; c < 3; ++c) {
+              gradients += layout.ChunkBytes(static_cast<int>(b), c,
+                                             std::vector<CodecConfig>(layout.tensors().size())) *
+                           (c == rank.value ? 2 : 1);
+            }
+          }
+          EXPECT_EQ(stats->sent_bytes, gradients) << "windows do not count";
+        }
+        wait.wait();
+      },
+      [&](Transport& transport) {
+        SnapshotReceiver receiver(layout, transport);
+        EXPECT_EQ(receiver.Receive(absl::InfiniteFuture())->window, 0);
+        const auto snapshot = receiver.Receive(absl::InfiniteFuture());
+        received.set_value();
+        ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+        EXPECT_EQ(snapshot->window, 1);
+        EXPECT_EQ(snapshot->last_step, Step(7));
+        size_t i = 0;
+        for (const auto& tensor : snapshot->tensors) {
+          for (float value : tensor) EXPECT_NEAR(value, expected[i++] / weights, 1e-6);
+        }
+        EXPECT_EQ(i, expected.size());
+      });
+}
+
+TEST(ReducerWindows, TheLossOfTheProfilerDoesNotStopTraining) {
+  const World world = MakeWorld();
+  world.Run(
+      [&](Rank rank, Reducer& reducer) {
+        for (int64_t s = 0; s < 12; ++s) {
+          ASSERT_TRUE(RunStep(reducer, Step(s), rank).ok());
+          EXPECT_EQ(AllGradients(reducer), NaiveMean(reducer.layout(), Step(s)));
+        }
+      },
+      [](Transport&) {});  // leaves at once
+}
+
+}  // namespace
+}  // namespace sluice
