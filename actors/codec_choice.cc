@@ -1,0 +1,110 @@
+#include "actors/codec_choice.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace sluice {
+
+absl::StatusOr<CodecConfig> ToCodecConfig(const proto::CodecChoice& choice) {
+  CodecConfig config;
+  switch (choice.kind()) {
+    case proto::CODEC_RAW:
+      config.kind = CodecKind::kRaw;
+      break;
+    case proto::CODEC_FP16:
+      config.kind = CodecKind::kFp16;
+      break;
+    case proto::CODEC_BF16:
+      config.kind = CodecKind::kBf16;
+      break;
+    case proto::CODEC_MAXMIN:
+      config.kind = CodecKind::kMaxMin;
+      break;
+    case proto::CODEC_L2NORM:
+      config.kind = CodecKind::kL2Norm;
+      break;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown codec kind ", static_cast<int>(choice.kind())));
+  }
+  if (choice.bits() < 0 || choice.bits() > 255 || choice.bucket_size() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("codec parameters out of range: bits ",
+                                                   choice.bits(), ", bucket size ",
+                                                   choice.bucket_size()));
+  }
+  config.bits = static_cast<uint8_t>(choice.bits());
+  config.bucket_size = static_cast<uint32_t>(choice.bucket_size());
+  config.stochastic = choice.stochastic();
+  SLUICE_RETURN_IF_ERROR(ValidateCodec(config));
+  return config;
+}
+
+proto::CodecChoice ToCodecChoice(const CodecConfig& config) {
+  proto::CodecChoice choice;
+  switch (config.kind) {
+    case CodecKind::kRaw:
+      choice.set_kind(proto::CODEC_RAW);
+      break;
+    case CodecKind::kFp16:
+      choice.set_kind(proto::CODEC_FP16);
+      break;
+    case CodecKind::kBf16:
+      choice.set_kind(proto::CODEC_BF16);
+      break;
+    case CodecKind::kMaxMin:
+      choice.set_kind(proto::CODEC_MAXMIN);
+      break;
+    case CodecKind::kL2Norm:
+      choice.set_kind(proto::CODEC_L2NORM);
+      break;
+  }
+  choice.set_bits(config.bits);
+  choice.set_bucket_size(static_cast<int32_t>(config.bucket_size));
+  choice.set_stochastic(config.stochastic);
+  return choice;
+}
+
+absl::StatusOr<CodecPlan> ToCodecPlan(const proto::CompressionPolicy& policy,
+                                      const BucketLayout& layout) {
+  if (policy.layers_size() != static_cast<int>(layout.tensors().size())) {
+    return absl::InvalidArgumentError(absl::StrCat("policy ", policy.version(), " has ",
+                                                   policy.layers_size(), " layers, the model has ",
+                                                   layout.tensors().size()));
+  }
+  CodecPlan plan;
+  plan.version = policy.version();
+  plan.effective_step = Step(policy.effective_step());
+  for (int i = 0; i < policy.layers_size(); ++i) {
+    const proto::LayerChoice& layer = policy.layers(i);
+    if (layer.name() != layout.tensors()[i].name) {
+      return absl::InvalidArgumentError(absl::StrCat("policy ", policy.version(), ", layer ", i,
+                                                     ": \"", layer.name(), "\", the model has \"",
+                                                     layout.tensors()[i].name, "\" there"));
+    }
+    auto config = ToCodecConfig(layer.codec());
+    if (!config.ok()) {
+      return Annotate(config.status(),
+                      absl::StrCat("policy ", policy.version(), ", layer ", layer.name()));
+    }
+    plan.codecs.push_back(*config);
+  }
+  return plan;
+}
+
+absl::StatusOr<std::vector<TensorInfo>> ToTensorInfos(
+    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors) {
+  std::vector<TensorInfo> infos;
+  for (const proto::TensorSpec& tensor : tensors) {
+    int64_t elements = 1;
+    for (int64_t extent : tensor.shape()) {
+      if (extent <= 0 || __builtin_mul_overflow(elements, extent, &elements)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("tensor \"", tensor.name(), "\" has an impossible shape"));
+      }
+    }
+    infos.push_back({tensor.name(), elements});
+  }
+  return infos;
+}
+
+}  // namespace sluice

@@ -1,0 +1,79 @@
+#include "actors/coordinator_server.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "actors/coordinator_actor.h"
+#include "actors/messages.h"
+#include "base/status_macros.h"
+#include "caf/io/all.hpp"
+
+namespace sluice {
+namespace {
+
+class CafCoordinatorServer : public CoordinatorServer {
+ public:
+  CafCoordinatorServer() : system_(config_) {}
+
+  ~CafCoordinatorServer() override {
+    // A published or living actor keeps the actor system from ending.
+    if (port_ != 0) system_.middleman().unpublish(coordinator_, port_);
+    caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);
+    coordinator_ = CoordinatorHandle();
+  }
+
+  absl::Status Listen(Options options, CoordinatorObserver* observer) {
+    SLUICE_ASSIGN_OR_RETURN(auto state,
+                            CoordinatorState::Create(
+                                std::move(options.state), [] { return absl::Now(); }, observer));
+    auto box = std::make_shared<std::unique_ptr<CoordinatorState>>(std::move(state));
+    // Detached: planning and the observer's files must not hold up CAF's own actors.
+    coordinator_ = system_.spawn<caf::detached>(CoordinatorActor, box, [this](int exit_code) {
+      absl::MutexLock lock(&mu_);
+      exit_code_ = exit_code;
+    });
+    auto port = system_.middleman().publish(coordinator_, options.port, options.bind_host.c_str(),
+                                            /*reuse=*/false);
+    if (!port) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.bind_host, ":",
+                                                 options.port, ": ", system_.render(port.error()),
+                                                 ". Leave the port out to take a free one"));
+    }
+    port_ = *port;
+    return absl::OkStatus();
+  }
+
+  uint16_t port() const override { return port_; }
+
+  void Stop(const std::string& why, int exit_code) override {
+    caf::anon_send(coordinator_, StopAtom::value, why, exit_code);
+  }
+
+  int WaitEnd() override {
+    absl::MutexLock lock(&mu_);
+    const auto ended = [this]()
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return exit_code_.has_value(); };
+    mu_.Await(absl::Condition(&ended));
+    return *exit_code_;
+  }
+
+ private:
+  ActorConfig config_;
+  caf::actor_system system_;  // after its config; before the handle that lives in it
+  CoordinatorHandle coordinator_;
+  uint16_t port_ = 0;
+  absl::Mutex mu_;
+  std::optional<int> exit_code_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    Options options, CoordinatorObserver* observer) {
+  auto server = std::make_unique<CafCoordinatorServer>();
+  SLUICE_RETURN_IF_ERROR(server->Listen(std::move(options), observer));
+  return server;
+}
+
+}  // namespace sluice

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "actors/coordinator_state.h"
+
+namespace sluice {
+
+/// The coordinator's actor system, without CAF in sight.
+class CoordinatorServer {
+ public:
+  struct Options {
+    CoordinatorState::Options state;
+    /// Address to listen on; loopback for a job on one machine.
+    std::string bind_host = "127.0.0.1";
+    uint16_t port = 0;  ///< 0 = any free one
+  };
+
+  /// Listens at once. \param observer  must outlive the server
+  /// \error kUnavailable  address, port and CAF's reason
+  static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(Options options,
+                                                                  CoordinatorObserver* observer);
+  virtual ~CoordinatorServer() = default;
+
+  virtual uint16_t port() const = 0;
+
+  /// Ends the job for everybody. \threadsafety any thread
+  virtual void Stop(const std::string& why, int exit_code) = 0;
+
+  /// Waits for the job's end. \return the exit code that the process should end with
+  virtual int WaitEnd() = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,168 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "actors/policy_publisher.h"
+#include "actors/step_ledger.h"
+#include "actors/window_profiler.h"
+#include "proto/control.pb.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// Version of the control protocol: nodes with another one are refused.
+inline constexpr uint32_t kProtocolVersion = 1;
+
+/// What the job came to.
+struct JobResult {
+  LedgerTotals totals;
+  int64_t test_samples = 0;
+  int64_t test_correct = 0;
+  double test_loss = 0;  ///< mean
+  int policy_changes = 0;
+  double raw_bytes_per_step = 0;
+  absl::Duration wall;  ///< first to last step report
+  std::string checkpoint_path;
+};
+
+/// What is trained, in numbers.
+struct ModelSize {
+  int64_t parameters = 0;
+  double raw_bytes = 0;  ///< sent by one rank per step without compression, mean over ranks
+};
+
+/// Who watches a job: the progress line, the run directory, a test. Called on the coordinator's thread; must
+/// not block for long.
+class CoordinatorObserver {
+ public:
+  virtual ~CoordinatorObserver() = default;
+  virtual void OnStarted(const proto::StartGeneration& start, const ModelSize& size) = 0;
+  virtual void OnSteps(const std::vector<ClusterStep>& steps) = 0;
+  virtual void OnPolicy(const proto::CompressionPolicy& policy) = 0;
+  virtual void OnWindow(const proto::WindowStatistics& window) = 0;
+  /// The job's end: a result, or the failure that ended it.
+  virtual void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) = 0;
+};
+
+/// The coordinator's decisions, without network, threads or clock: events in, messages out.
+///
+///             (1)            (2)              (3)
+///     kForming --> kRunning --> kEnded(result)
+///         \____________\______(4)__> kEnded(failure)
+///
+///   1  world_size workers and all profilers have joined with the same protocol, job and model
+///   2  workers step, profilers report windows, policies are published
+///   3  every worker is done: everybody is told to shut down
+///   4  a process is lost or reports an error, a checksum differs, the start timeout passes, or the user
+///      stops the job: everybody is told why, with the first cause
+///
+/// A failure that is only the consequence of a lost partner ("secondary") waits up to kCauseGrace for
+/// the partner's own end to become known, so that the culprit is named and not its victim.
+class CoordinatorState {
+ public:
+  struct Options {
+    std::string job_id;
+    uint64_t job_digest = 0;
+    proto::JobConfig job;
+    int profilers = 0;
+    absl::Duration start_timeout = absl::Seconds(120);
+  };
+  /// The shell's number for a connection.
+  using MemberId = int;
+  using Message = std::variant<proto::JoinRefused, proto::StartGeneration, proto::PolicyUpdate,
+                               proto::Failure, proto::Shutdown>;
+  struct Outgoing {
+    MemberId to;
+    Message message;
+  };
+  enum class Phase { kForming, kRunning, kEnded };
+
+  static constexpr absl::Duration kCauseGrace = absl::Seconds(2);
+  static constexpr absl::Duration kLeaveGrace = absl::Seconds(5);
+
+  /// \param observer  must outlive this
+  static absl::StatusOr<std::unique_ptr<CoordinatorState>> Create(Options options,
+                                                                  PolicyPublisher::Clock clock,
+                                                                  CoordinatorObserver* observer);
+
+  std::vector<Outgoing> OnJoin(MemberId member, const proto::Join& join);
+  std::vector<Outgoing> OnLost(MemberId member, const std::string& how);
+  std::vector<Outgoing> OnStepReport(MemberId member, const proto::StepReport& report);
+  std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
+  std::vector<Outgoing> OnPolicyAck(MemberId member, const proto::PolicyAck& ack);
+  std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
+  std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
+  /// The user asked for the end: `exit_code` 130 or 143.
+  std::vector<Outgoing> OnStopRequest(const std::string& why, int exit_code);
+  /// Time passes: start timeout, grace of a secondary failure. Call a few times a second.
+  std::vector<Outgoing> OnTick();
+
+  Phase phase() const { return phase_; }
+  /// Members that joined and are not lost.
+  int present() const { return static_cast<int>(members_.size()); }
+  /// Ended, and every member has left or kLeaveGrace has passed since.
+  bool MayLeave() const;
+  /// What the coordinator's process should end with; meaningful once ended.
+  int exit_code() const { return exit_code_; }
+  /// Messages of another job or generation, or in a phase where they make no sense.
+  int64_t dropped() const { return dropped_; }
+  /// Highest version that every worker has acknowledged.
+  uint32_t acknowledged_version() const;
+
+ private:
+  struct Member {
+    proto::ProcessInfo process;
+    std::string transport_address;
+    std::vector<proto::TensorSpec> tensors;
+    int64_t total_steps = 0;
+    uint32_t acknowledged = 0;
+    bool done = false;
+  };
+
+  CoordinatorState(Options options, std::unique_ptr<PolicyPublisher> publisher,
+                   PolicyPublisher::Clock clock, CoordinatorObserver* observer);
+
+  proto::Envelope Stamp() const;
+  bool Accept(MemberId member, const proto::Envelope& envelope);
+  absl::Status CheckJoin(const proto::Join& join) const;
+  std::vector<Outgoing> Start();
+  std::vector<Outgoing> Broadcast(const Message& message) const;
+  std::vector<Outgoing> PublishPolicy(
+      const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
+  std::vector<Outgoing> Fail(proto::Failure failure);
+  std::vector<Outgoing> FailOwn(const std::string& cause, int exit_code);
+  std::string Missing() const;
+
+  const Options options_;
+  std::unique_ptr<PolicyPublisher> publisher_;
+  PolicyPublisher::Clock clock_;
+  CoordinatorObserver* const observer_;
+  const absl::Time created_;
+
+  Phase phase_ = Phase::kForming;
+  int64_t generation_ = 1;
+  std::map<MemberId, Member> members_;
+  std::optional<WindowProfiler> profiler_;
+  StepLedger ledger_;
+  JobResult result_;
+  std::optional<absl::Time> first_report_;
+  absl::Time last_report_;
+  std::optional<proto::Failure> secondary_;
+  absl::Time secondary_since_;
+  absl::Time ended_;
+  int exit_code_ = 0;
+  int64_t dropped_ = 0;
+};
+
+/// "rank 2 (host node02, pid 4711)", "profiler 0 (host node01, pid 12)", for messages to people.
+std::string Describe(const proto::ProcessInfo& process);
+
+}  // namespace sluice

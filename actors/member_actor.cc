@@ -1,0 +1,70 @@
+#include "actors/member_actor.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+
+namespace sluice {
+namespace {
+
+using Self = MemberHandle::stateful_pointer<MemberActorState>;
+
+constexpr int kExitTraining = 1;
+constexpr int kExitMismatch = 78;
+
+template <class Message>
+void Forward(Self self, const Pb<Message>& outgoing) {
+  Pb<Message> stamped = outgoing;
+  *stamped.message.mutable_envelope() = self->state.envelope;
+  self->send(self->state.coordinator, std::move(stamped));
+}
+
+bool Stale(Self self, const proto::Envelope& envelope) {
+  return envelope.job_id() != self->state.envelope.job_id() ||
+         envelope.generation() != self->state.envelope.generation();
+}
+
+}  // namespace
+
+MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator,
+                                        std::string job_id, MemberEvents events) {
+  self->state.coordinator = coordinator;
+  self->state.envelope.set_job_id(std::move(job_id));
+  self->monitor(coordinator);
+  const auto end = [=](const std::string& cause, int exit_code) {
+    if (self->state.ended) return;
+    self->state.ended = true;
+    events.on_end(cause, exit_code);
+  };
+  self->set_down_handler([=](const caf::down_msg&) {
+    end("the coordinator is gone: its connection broke (killed, crashed or frozen)", kExitTraining);
+  });
+  return {
+      [=](const Pb<proto::JoinRefused>& m) { end(m.message.reason(), kExitMismatch); },
+      [=](const Pb<proto::StartGeneration>& m) {
+        if (m.message.envelope().job_id() != self->state.envelope.job_id()) return;
+        self->state.envelope = m.message.envelope();
+        events.on_start(m.message);
+      },
+      [=](const Pb<proto::PolicyUpdate>& m) {
+        if (!Stale(self, m.message.envelope())) events.on_policy(m.message.policy());
+      },
+      [=](const Pb<proto::Shutdown>& m) {
+        if (!Stale(self, m.message.envelope())) end(m.message.reason(), 0);
+      },
+      [=](const Pb<proto::Failure>& m) {
+        // From the coordinator: the job failed. From this process: tell the coordinator.
+        if (self->current_sender() == self->state.coordinator) {
+          end(m.message.cause(), m.message.exit_code());
+        } else {
+          Forward(self, m);
+        }
+      },
+      [=](const Pb<proto::Join>& m) { Forward(self, m); },
+      [=](const Pb<proto::StepReport>& m) { Forward(self, m); },
+      [=](const Pb<proto::Statistics>& m) { Forward(self, m); },
+      [=](const Pb<proto::PolicyAck>& m) { Forward(self, m); },
+      [=](const Pb<proto::WorkerDone>& m) { Forward(self, m); },
+  };
+}
+
+}  // namespace sluice

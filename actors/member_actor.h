@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "actors/messages.h"
+
+namespace sluice {
+
+/// What a worker's or profiler's process does with the coordinator's orders. Called on the actor's thread:
+/// hand over to a queue and return.
+struct MemberEvents {
+  std::function<void(const proto::StartGeneration&)> on_start;
+  std::function<void(const proto::CompressionPolicy&)> on_policy;
+  /// The job is over for this process: refused, failed or lost its coordinator (exit_code not 0), or done (0).
+  std::function<void(const std::string& cause, int exit_code)> on_end;
+};
+
+struct MemberActorState {
+  CoordinatorHandle coordinator;
+  proto::Envelope envelope;  // job id, and the generation once started
+  bool ended = false;
+};
+
+/// Thin shell of a worker or profiler: stamps and forwards what its process reports, turns orders into
+/// events. Orders of another job or generation are dropped.
+MemberHandle::behavior_type MemberActor(MemberHandle::stateful_pointer<MemberActorState> self,
+                                        CoordinatorHandle coordinator, std::string job_id,
+                                        MemberEvents events);
+
+}  // namespace sluice

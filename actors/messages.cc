@@ -1,0 +1,47 @@
+#include "actors/messages.h"
+
+#include <chrono>
+#include <random>
+
+#include "caf/io/all.hpp"
+
+namespace sluice {
+
+ActorConfig::ActorConfig() {
+  add_message_type<Pb<proto::Join>>("sluice/Join");
+  add_message_type<Pb<proto::JoinRefused>>("sluice/JoinRefused");
+  add_message_type<Pb<proto::StartGeneration>>("sluice/StartGeneration");
+  add_message_type<Pb<proto::StepReport>>("sluice/StepReport");
+  add_message_type<Pb<proto::Statistics>>("sluice/Statistics");
+  add_message_type<Pb<proto::PolicyUpdate>>("sluice/PolicyUpdate");
+  add_message_type<Pb<proto::PolicyAck>>("sluice/PolicyAck");
+  add_message_type<Pb<proto::WorkerDone>>("sluice/WorkerDone");
+  add_message_type<Pb<proto::Failure>>("sluice/Failure");
+  add_message_type<Pb<proto::Shutdown>>("sluice/Shutdown");
+  load<caf::io::middleman>();
+  // A frozen peer is never noticed without heartbeats. A killed one is, at once.
+  set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));
+  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(8)));
+  set("middleman.app-identifiers", std::vector<std::string>{"sluice/1"});
+  // Idle threads that steal work cost a worker's core; sharing does not.
+  set("scheduler.policy", caf::atom("sharing"));
+  set("scheduler.max-threads", size_t{2});
+}
+
+}  // namespace sluice
+
+namespace caf::detail {
+
+// CAF 0.17 derives a node's identity from the host and the process id: two containers with equal ids would
+// be taken for one node. This definition replaces the library's at link time.
+std::string get_root_uuid() {
+  static const std::string uuid = [] {
+    std::string text;
+    std::random_device device;
+    for (int i = 0; i < 4; ++i) text += std::to_string(device());
+    return text;
+  }();
+  return uuid;
+}
+
+}  // namespace caf::detail

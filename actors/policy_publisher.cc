@@ -1,0 +1,85 @@
+#include "actors/policy_publisher.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace sluice {
+namespace {
+
+bool SameChoice(const proto::CodecChoice& a, const proto::CodecChoice& b) {
+  return a.kind() == b.kind() && a.bits() == b.bits() && a.bucket_size() == b.bucket_size() &&
+         a.stochastic() == b.stochastic();
+}
+
+// A policy without layers is version 0: raw everywhere.
+bool SameChoices(const proto::CompressionPolicy& a, const proto::CompressionPolicy& b) {
+  const int layers = std::max(a.layers_size(), b.layers_size());
+  for (int i = 0; i < layers; ++i) {
+    const proto::CodecChoice raw;
+    const proto::CodecChoice& in_a = i < a.layers_size() ? a.layers(i).codec() : raw;
+    const proto::CodecChoice& in_b = i < b.layers_size() ? b.layers(i).codec() : raw;
+    if (!SameChoice(in_a, in_b)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job) {
+  SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(job.compression()));
+  return job.world().size() > 1 && maker->NeedsErrors();
+}
+
+PolicyPublisher::PolicyPublisher(const proto::JobConfig& job,
+                                 std::unique_ptr<CompressionPolicyMaker> maker, Clock clock)
+    : compression_(job.compression()),
+      world_size_(job.world().size()),
+      maker_(std::move(maker)),
+      clock_(std::move(clock)) {}
+
+absl::StatusOr<std::unique_ptr<PolicyPublisher>> PolicyPublisher::Create(
+    const proto::JobConfig& job, Clock clock) {
+  SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(job.compression()));
+  return std::unique_ptr<PolicyPublisher>(
+      new PolicyPublisher(job, std::move(maker), std::move(clock)));
+}
+
+absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish(
+    CompressionPolicyMaker& maker, const proto::WindowStatistics& window, int64_t effective_step) {
+  const absl::Time begin = clock_();
+  SLUICE_ASSIGN_OR_RETURN(proto::CompressionPolicy policy, maker.Plan(window));
+  policy.set_solve_seconds(absl::ToDoubleSeconds(clock_() - begin));
+  if (SameChoices(policy, current_)) return std::optional<proto::CompressionPolicy>();
+  policy.set_version(current_.version() + 1);
+  policy.set_effective_step(effective_step);
+  current_ = policy;
+  ++changes_;
+  return std::optional<proto::CompressionPolicy>(std::move(policy));
+}
+
+absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Initial(
+    const proto::WindowStatistics& sizes) {
+  if (world_size_ == 1) return std::optional<proto::CompressionPolicy>();
+  if (!maker_->NeedsErrors()) return Publish(*maker_, sizes, compression_.warmup_steps());
+  proto::Compression uniform = compression_;
+  uniform.set_policy("uniform");
+  SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(uniform));
+  return Publish(*maker, sizes, compression_.warmup_steps());
+}
+
+absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindow(
+    const proto::WindowStatistics& window, Step newest) {
+  if (window.window() <= last_window_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("window ", window.window(), " after window ", last_window_));
+  }
+  last_window_ = window.window();
+  const int64_t known = std::max<int64_t>(window.last_step(), newest.value);
+  return Publish(
+      *maker_, window,
+      std::max<int64_t>(compression_.warmup_steps(), known + 1 + compression_.lead_steps()));
+}
+
+}  // namespace sluice

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "actors/coordinator_state.h"
+
+namespace sluice {
+
+/// Keeps every event of a job, for tests.
+class RecordingObserver : public CoordinatorObserver {
+ public:
+  void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override {
+    started = start;
+    model = size;
+  }
+  void OnSteps(const std::vector<ClusterStep>& more) override {
+    steps.insert(steps.end(), more.begin(), more.end());
+  }
+  void OnPolicy(const proto::CompressionPolicy& policy) override { policies.push_back(policy); }
+  void OnWindow(const proto::WindowStatistics& window) override { windows.push_back(window); }
+  void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override {
+    ends.push_back(outcome);
+  }
+
+  std::optional<proto::StartGeneration> started;
+  ModelSize model;
+  std::vector<ClusterStep> steps;
+  std::vector<proto::CompressionPolicy> policies;
+  std::vector<proto::WindowStatistics> windows;
+  std::vector<std::variant<JobResult, proto::Failure>> ends;
+};
+
+}  // namespace sluice

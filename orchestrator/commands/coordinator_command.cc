@@ -1,0 +1,112 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "actors/coordinator_server.h"
+#include "actors/policy_publisher.h"
+#include "base/log.h"
+#include "orchestrator/commands/commands.h"
+#include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/job_writer.h"
+#include "orchestrator/exit_codes.h"
+#include "orchestrator/report/console_reporter.h"
+#include "orchestrator/report/run_recorder.h"
+
+namespace sluice {
+namespace {
+
+/// Passes every event on to several observers, in order.
+class Observers : public CoordinatorObserver {
+ public:
+  explicit Observers(std::vector<CoordinatorObserver*> all) : all_(std::move(all)) {}
+  void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override {
+    for (auto* one : all_) one->OnStarted(start, size);
+  }
+  void OnSteps(const std::vector<ClusterStep>& steps) override {
+    for (auto* one : all_) one->OnSteps(steps);
+  }
+  void OnPolicy(const proto::CompressionPolicy& policy) override {
+    for (auto* one : all_) one->OnPolicy(policy);
+  }
+  void OnWindow(const proto::WindowStatistics& window) override {
+    for (auto* one : all_) one->OnWindow(window);
+  }
+  void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override {
+    for (auto* one : all_) one->OnEnd(outcome);
+  }
+
+ private:
+  const std::vector<CoordinatorObserver*> all_;
+};
+
+absl::Status Announce(uint16_t port) {
+  const int fd = absl::GetFlag(FLAGS_announce_fd);
+  const std::string line = absl::StrCat(port, "\n");
+  if (fd < 0) {
+    std::fprintf(stderr, "coordinator listens on 127.0.0.1:%s", line.c_str());
+    return absl::OkStatus();
+  }
+  if (write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    return absl::UnavailableError("the launcher does not listen for the port");
+  }
+  close(fd);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int CoordinatorCommand(const CommandLine&) {
+  SetLogIdentity(absl::StrCat("coordinator ", HostName()));
+  CoordinatorServer* running = nullptr;
+  absl::Mutex mu;
+  HandleTermination([&](const std::string& why, int exit_code) {
+    absl::MutexLock lock(&mu);
+    if (running == nullptr) _exit(exit_code);
+    running->Stop(why, exit_code);
+    ExitAfter(8, exit_code, why);
+  });
+  auto job = LoadResolvedJob();
+  if (!job.ok()) return ExitCodeFor(job.status());
+
+  auto needs_windows = NeedsWindows(*job);
+  if (!needs_windows.ok()) return ExitCodeFor(needs_windows.status());
+
+  ConsoleReporter::Options console;
+  console.job = *job;
+  console.run_directory = absl::GetFlag(FLAGS_run_directory);
+  console.json = absl::GetFlag(FLAGS_json);
+  console.verbose = absl::GetFlag(FLAGS_verbose);
+  console.terminal = isatty(console.json ? STDERR_FILENO : STDOUT_FILENO) == 1;
+  ConsoleReporter reporter(console);
+  auto recorder = RunRecorder::Create(console.run_directory, *job);
+  if (!recorder.ok()) return ExitCodeFor(recorder.status());
+  Observers observers({&reporter, recorder->get()});
+
+  CoordinatorServer::Options options;
+  options.state.job_id = absl::GetFlag(FLAGS_job_id);
+  options.state.job_digest = JobDigest(*job);
+  options.state.job = *job;
+  options.state.profilers = *needs_windows ? 1 : 0;
+  options.state.start_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
+  options.port = static_cast<uint16_t>(absl::GetFlag(FLAGS_port));
+  auto server = CoordinatorServer::Start(std::move(options), &observers);
+  if (!server.ok()) return ExitCodeFor(server.status());
+  {
+    absl::MutexLock lock(&mu);
+    running = server->get();
+  }
+  if (absl::Status status = Announce((*server)->port()); !status.ok()) return ExitCodeFor(status);
+  const int code = (*server)->WaitEnd();
+  // The signal thread may still hold `running`: it must not see the server die.
+  absl::MutexLock lock(&mu);
+  running = nullptr;
+  server->reset();
+  return code;
+}
+
+}  // namespace sluice

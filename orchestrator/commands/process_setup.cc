@@ -1,0 +1,93 @@
+#include "orchestrator/commands/process_setup.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "orchestrator/commands/flags.h"
+#include "orchestrator/config/job_loader.h"
+#include "orchestrator/exit_codes.h"
+
+namespace sluice {
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+proto::ProcessInfo ThisProcess(proto::Role role) {
+  proto::ProcessInfo process;
+  process.set_role(role);
+  process.set_slot(absl::GetFlag(FLAGS_slot));
+  process.set_host(HostName());
+  process.set_pid(getpid());
+  return process;
+}
+
+void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal) {
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGTERM);
+  sigaddset(&mask, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &mask, nullptr);
+  std::thread([mask, on_signal = std::move(on_signal)] {
+    int signal = 0;
+    sigwait(&mask, &signal);
+    const int launcher = absl::GetFlag(FLAGS_launcher_pid);
+    if (launcher > 0 && getppid() != launcher) {
+      on_signal(absl::StrCat("the launcher (host ", HostName(), ", pid ", launcher,
+                             ") is gone: it was killed or crashed"),
+                kExitTerminated);
+    } else {
+      on_signal(absl::StrCat("stopped by ", signal == SIGINT ? "SIGINT" : "SIGTERM"),
+                signal == SIGINT ? kExitInterrupted : kExitTerminated);
+    }
+  }).detach();
+}
+
+void ExitAfter(int seconds, int exit_code, const std::string& why) {
+  std::thread([=] {
+    std::this_thread::sleep_for(std::chrono::seconds(seconds));
+    SLUICE_LOG(Error, "still busy ", seconds, " s after: ", why, ". Leaving now");
+    _exit(exit_code);
+  }).detach();
+}
+
+absl::StatusOr<proto::JobConfig> LoadResolvedJob() { return LoadJob(absl::GetFlag(FLAGS_job), {}); }
+
+absl::StatusOr<std::pair<std::string, uint16_t>> ParseEndpoint(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  int port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 1 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--coordinator \"", text, "\": expected HOST:PORT, e.g. 127.0.0.1:41873"));
+  }
+  return std::make_pair(text.substr(0, colon), static_cast<uint16_t>(port));
+}
+
+int ExitCodeFor(const absl::Status& status) {
+  SLUICE_LOG(Error, status.message());
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+      return kExitConfig;
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kPermissionDenied:
+      return kExitStorage;
+    case absl::StatusCode::kInternal:
+      return kExitBug;
+    default:
+      return kExitTraining;
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/control.pb.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// What coordinator, worker and profiler have in common at their start.
+
+/// The name that this machine gives itself.
+std::string HostName();
+
+/// From the flags --slot, and the machine.
+proto::ProcessInfo ThisProcess(proto::Role role);
+
+/// Calls `on_signal` on a thread of its own for the first SIGTERM or SIGINT, with a sentence that says who
+/// ended the process: the user's signal, or the launcher's death. Call before any other thread is made.
+void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal);
+
+/// Ends the process with `exit_code` after `seconds`, whatever hangs: the last resort behind an orderly end.
+void ExitAfter(int seconds, int exit_code, const std::string& why);
+
+/// The resolved job that --job names.
+absl::StatusOr<proto::JobConfig> LoadResolvedJob();
+
+/// HOST:PORT, split. \error kInvalidArgument
+absl::StatusOr<std::pair<std::string, uint16_t>> ParseEndpoint(const std::string& text);
+
+/// Logs an error and maps its code: bad input 78, storage 74, our bug 70, else 1.
+int ExitCodeFor(const absl::Status& status);
+
+}  // namespace sluice

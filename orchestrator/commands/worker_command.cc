@@ -1,0 +1,256 @@
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "actors/codec_choice.h"
+#include "actors/coordinator_state.h"
+#include "actors/member_client.h"
+#include "actors/policy_publisher.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "comm/reducer/reducer.h"
+#include "comm/transport/ucx_transport.h"
+#include "orchestrator/commands/commands.h"
+#include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/job_writer.h"
+#include "orchestrator/exit_codes.h"
+#include "training/step_loop.h"
+#include "training/trainer.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kLeaveSeconds = 5;
+
+/// One worker process: its replica, its reducer, and its line to the coordinator.
+class Worker {
+ public:
+  explicit Worker(proto::JobConfig job)
+      : job_(std::move(job)), process_(ThisProcess(proto::ROLE_WORKER)) {}
+
+  int Run() {
+    const absl::Status status = Train();
+    if (status.ok()) return kExitOk;
+    const absl::StatusOr<MemberClient::End> end = client_ == nullptr
+                                                      ? absl::StatusOr<MemberClient::End>(status)
+                                                      : client_->WaitEnd(absl::ZeroDuration());
+    if (end.ok()) return Leave(*end);
+    if (client_ == nullptr) return ExitCodeFor(status);
+
+    // The coordinator does not know yet: tell it, and leave when it has told everybody.
+    const int code = ExitCodeFor(status);
+    proto::Failure failure;
+    failure.set_step(last_step_.value);
+    failure.set_cause(std::string(status.message()));
+    failure.set_exit_code(code);
+    // A lost partner or a deadline is a consequence: the partner's own end is the better cause.
+    failure.set_secondary(absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+                          absl::IsCancelled(status));
+    client_->Send(std::move(failure));
+    const auto told = client_->WaitEnd(absl::Seconds(kLeaveSeconds));
+    return told.ok() ? Leave(*told) : code;
+  }
+
+ private:
+  int Leave(const MemberClient::End& end) {
+    if (end.exit_code == 0) return kExitOk;
+    SLUICE_LOG(Error, "the job failed: ", end.cause);
+    return end.exit_code;
+  }
+
+  absl::Status Train() {
+    SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(job_));
+    const Rank rank(process_.slot());
+    const int world_size = job_.world().size();
+    SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job_, rank, world_size));
+    SLUICE_RETURN_IF_ERROR(Connect());
+
+    proto::Join join;
+    for (const ParameterInfo& parameter : trainer->parameters()) {
+      proto::TensorSpec& tensor = *join.add_tensors();
+      tensor.set_name(parameter.name);
+      tensor.mutable_shape()->Assign(parameter.shape.begin(), parameter.shape.end());
+    }
+    join.set_total_steps(trainer->total_steps());
+    SLUICE_ASSIGN_OR_RETURN(auto infos, ToTensorInfos(join.tensors()));
+    SLUICE_ASSIGN_OR_RETURN(
+        BucketLayout layout,
+        BucketLayout::Create(std::move(infos),
+                             static_cast<int64_t>(job_.communication().bucket_mb() * (1 << 20)),
+                             world_size));
+
+    Reducer::Options options;
+    options.world_size = world_size;
+    options.timeout = absl::Seconds(job_.communication().timeout_seconds());
+    options.error_feedback = job_.compression().error_feedback() == "on";
+    options.seed = job_.training().seed();
+    options.window_steps = needs_windows ? job_.compression().window_steps() : 0;
+    options.window_decay = job_.compression().window_decay();
+    SLUICE_ASSIGN_OR_RETURN(auto reducer, Reducer::Create(options, std::move(layout), [&] {
+                              return JoinAndConnect(std::move(join), rank);
+                            }));
+    SetReducer(reducer.get());
+    const absl::Status trained = TrainAndReport(*trainer, *reducer, rank);
+    SetReducer(nullptr);
+    return trained;
+  }
+
+  absl::Status Connect() {
+    MemberClient::Options options;
+    SLUICE_ASSIGN_OR_RETURN(auto endpoint, ParseEndpoint(absl::GetFlag(FLAGS_coordinator)));
+    options.coordinator_host = endpoint.first;
+    options.coordinator_port = endpoint.second;
+    options.job_id = absl::GetFlag(FLAGS_job_id);
+    SLUICE_ASSIGN_OR_RETURN(
+        client_, MemberClient::Connect(
+                     options, [this](const proto::CompressionPolicy& policy) { OnPolicy(policy); },
+                     [this](const MemberClient::End& end) { OnEnd(end); }));
+    return absl::OkStatus();
+  }
+
+  // On the comm thread, which must make the transport.
+  absl::StatusOr<std::unique_ptr<Transport>> JoinAndConnect(proto::Join join, Rank rank) {
+    SLUICE_ASSIGN_OR_RETURN(auto seed,
+                            UcxEndpointSeed::Create({job_.communication().transports()}));
+    join.set_protocol_version(kProtocolVersion);
+    join.set_job_digest(JobDigest(job_));
+    *join.mutable_process() = process_;
+    join.set_transport_address(seed->address());
+    SLUICE_ASSIGN_OR_RETURN(
+        const proto::StartGeneration start,
+        client_->Join(std::move(join), absl::Seconds(absl::GetFlag(FLAGS_start_timeout))));
+    if (start.rank() != rank.value) {
+      return absl::InternalError(absl::StrCat("slot ", rank.value, " became rank ", start.rank()));
+    }
+    SetLogIdentity(
+        absl::StrCat(ToString(rank), " ", process_.host(), " gen ", start.envelope().generation()));
+    return std::move(*seed).Connect(
+        rank, {start.transport_addresses().begin(), start.transport_addresses().end()});
+  }
+
+  absl::Status TrainAndReport(Trainer& trainer, Reducer& reducer, Rank rank) {
+    proto::StepReport report;
+    report.set_rank(static_cast<int32_t>(rank.value));
+    const int64_t every = job_.report().every_steps();
+    SLUICE_RETURN_IF_ERROR(RunSteps(
+        trainer, reducer, job_.training().checksum_every_steps(), [&](const StepOutcome& outcome) {
+          last_step_ = outcome.step;
+          last_version_ = outcome.reduction.plan_version;
+          AddRecord(outcome, report);
+          if (report.steps_size() < every && outcome.step.value + 1 < trainer.total_steps()) return;
+          client_->Send(report);
+          report.clear_steps();
+        }));
+    for (absl::Span<float> buffer : trainer.FloatBuffers()) {
+      SLUICE_RETURN_IF_ERROR(reducer.AllReduceMean(buffer));
+    }
+    SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer.EvaluateShard());
+    proto::WorkerDone done;
+    done.set_rank(static_cast<int32_t>(rank.value));
+    done.set_steps(trainer.total_steps());
+    done.set_test_samples(sums.samples);
+    done.set_test_correct(sums.correct);
+    done.set_test_loss_sum(sums.loss_sum);
+    if (rank == Rank(0) && job_.checkpoint().at_end() == "on") {
+      SLUICE_ASSIGN_OR_RETURN(
+          std::string path,
+          trainer.SaveCheckpoint(absl::StrCat(absl::GetFlag(FLAGS_run_directory), "/checkpoints"),
+                                 Step(trainer.total_steps()), PolicyOf(last_version_)));
+      done.set_checkpoint_path(std::move(path));
+    }
+    client_->Send(std::move(done));
+    // The others may still evaluate; the coordinator says when everybody is through.
+    SLUICE_ASSIGN_OR_RETURN(const MemberClient::End end, client_->WaitEnd(absl::Hours(1)));
+    return end.exit_code == 0 ? absl::OkStatus() : absl::AbortedError(end.cause);
+  }
+
+  static void AddRecord(const StepOutcome& outcome, proto::StepReport& report) {
+    proto::StepRecord& record = *report.add_steps();
+    record.set_step(outcome.step.value);
+    record.set_loss(outcome.loss);
+    record.set_step_seconds(absl::ToDoubleSeconds(outcome.duration));
+    record.set_exposed_seconds(absl::ToDoubleSeconds(outcome.reduction.exposed));
+    record.set_communication_seconds(absl::ToDoubleSeconds(outcome.reduction.communication));
+    record.set_sent_bytes(outcome.reduction.sent_bytes);
+    record.set_policy_version(outcome.reduction.plan_version);
+    if (outcome.has_checksum) record.set_parameter_checksum(outcome.checksum);
+  }
+
+  // Version 0 is raw: no layers.
+  proto::CompressionPolicy PolicyOf(uint32_t version) {
+    absl::MutexLock lock(&mu_);
+    for (const proto::CompressionPolicy& policy : policies_) {
+      if (policy.version() == version) return policy;
+    }
+    return {};
+  }
+
+  // The two below run on an actor thread.
+
+  void OnPolicy(const proto::CompressionPolicy& policy) {
+    absl::MutexLock lock(&mu_);
+    policies_.push_back(policy);
+    // Without a reducer the generation starts on the comm thread right now: SetReducer offers it.
+    if (reducer_ != nullptr) Offer(policy);
+  }
+
+  void OnEnd(const MemberClient::End& end) {
+    if (end.exit_code == 0) return;
+    ExitAfter(kLeaveSeconds, end.exit_code, end.cause);
+    absl::MutexLock lock(&mu_);
+    if (reducer_ != nullptr) reducer_->Abort(end.cause);
+  }
+
+  void SetReducer(Reducer* reducer) {
+    absl::MutexLock lock(&mu_);
+    reducer_ = reducer;
+    if (reducer == nullptr) return;
+    for (const proto::CompressionPolicy& policy : policies_) Offer(policy);
+    // The end may have come before there was a reducer to abort.
+    if (auto end = client_->WaitEnd(absl::ZeroDuration()); end.ok() && end->exit_code != 0) {
+      reducer->Abort(end->cause);
+    }
+  }
+
+  void Offer(const proto::CompressionPolicy& policy) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    auto plan = ToCodecPlan(policy, reducer_->layout());
+    const absl::Status status = plan.ok() ? reducer_->OfferPlan(*std::move(plan)) : plan.status();
+    if (!status.ok()) {
+      reducer_->Abort(absl::StrCat("bad policy from the coordinator: ", status.message()));
+      return;
+    }
+    proto::PolicyAck ack;
+    ack.set_rank(process_.slot());
+    ack.set_version(policy.version());
+    client_->Send(std::move(ack));
+  }
+
+  const proto::JobConfig job_;
+  const proto::ProcessInfo process_;
+  Step last_step_{-1};
+  uint32_t last_version_ = 0;
+  absl::Mutex mu_;
+  Reducer* reducer_ ABSL_GUARDED_BY(mu_) = nullptr;                      // borrowed while it lives
+  std::vector<proto::CompressionPolicy> policies_ ABSL_GUARDED_BY(mu_);  // all received
+  std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
+};
+
+}  // namespace
+
+int WorkerCommand(const CommandLine&) {
+  SetLogIdentity(absl::StrCat("worker ", absl::GetFlag(FLAGS_slot), " ", HostName()));
+  HandleTermination([](const std::string& why, int exit_code) {
+    SLUICE_LOG(Error, why);
+    _exit(exit_code);
+  });
+  auto job = LoadResolvedJob();
+  if (!job.ok()) return ExitCodeFor(job.status());
+  return Worker(*std::move(job)).Run();
+}
+
+}  // namespace sluice

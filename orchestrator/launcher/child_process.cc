@@ -1,0 +1,113 @@
+#include "orchestrator/launcher/child_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+struct Pipe {
+  int read = -1;
+  int write = -1;
+  void Close() {
+    if (read >= 0) close(read);
+    if (write >= 0) close(write);
+    read = write = -1;
+  }
+};
+
+bool Open(Pipe& pipe) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  pipe.read = ends[0];
+  pipe.write = ends[1];
+  return true;
+}
+
+[[noreturn]] void Exec(const ChildSpec& spec, const Pipe& out, const Pipe& err, pid_t parent) {
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) _exit(128 + SIGTERM);  // the launcher died before prctl
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (spec.capture_output) {
+    dup2(out.write, STDOUT_FILENO);
+    dup2(err.write, STDERR_FILENO);
+  }
+  const int null = open("/dev/null", O_RDONLY);
+  if (null >= 0) dup2(null, STDIN_FILENO);
+  if (spec.pass_fd >= 0) {
+    if (spec.pass_fd == 3) {
+      fcntl(3, F_SETFD, 0);
+    } else {
+      dup2(spec.pass_fd, 3);
+    }
+  }
+  for (const auto& [name, value] : spec.environment) setenv(name.c_str(), value.c_str(), 1);
+  std::vector<char*> argv;
+  for (const std::string& argument : spec.argv) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  execv(argv[0], argv.data());
+  std::fprintf(stderr, "cannot start %s: %s\n", argv[0], std::strerror(errno));
+  _exit(127);
+}
+
+}  // namespace
+
+absl::StatusOr<Child> StartChild(const ChildSpec& spec) {
+  Pipe out, err;
+  const auto fail = [&](const char* what) {
+    const int error = errno;
+    out.Close();
+    err.Close();
+    return absl::UnavailableError(
+        absl::StrCat("cannot start ", spec.name, ": ", what, ": ", std::strerror(error)));
+  };
+  if (spec.capture_output && (!Open(out) || !Open(err))) return fail("pipe");
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) return fail("fork");
+  if (pid == 0) Exec(spec, out, err, parent);
+  setpgid(pid, pid);  // in the child too: whoever comes first
+  Child child;
+  child.name = spec.name;
+  child.pid = pid;
+  if (spec.capture_output) {
+    close(out.write);
+    close(err.write);
+    fcntl(out.read, F_SETFL, O_NONBLOCK);
+    fcntl(err.read, F_SETFL, O_NONBLOCK);
+    child.stdout_fd = out.read;
+    child.stderr_fd = err.read;
+  }
+  return child;
+}
+
+std::string DescribeWaitStatus(int status) {
+  if (WIFEXITED(status)) return absl::StrCat("exited with ", WEXITSTATUS(status));
+  if (WIFSIGNALED(status)) {
+    return absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
+                        strsignal(WTERMSIG(status)), ")",
+                        WTERMSIG(status) == SIGKILL
+                            ? "; if nobody did that, the kernel may have run out of memory (dmesg)"
+                            : "");
+  }
+  return absl::StrCat("ended with wait status ", status);
+}
+
+int ExitCodeOf(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace sluice

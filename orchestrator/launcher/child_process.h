@@ -1,0 +1,41 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace sluice {
+
+/// A program to start: in its own process group, killed when the launcher's main thread dies.
+struct ChildSpec {
+  std::string name;               ///< "rank 2", "coordinator": for messages
+  std::vector<std::string> argv;  ///< argv[0] is the path
+  std::vector<std::pair<std::string, std::string>> environment;  ///< added to ours, wins
+  bool capture_output = true;  ///< stdout and stderr into pipes; false: inherit ours
+  /// Descriptor that the child sees as number 3, -1 = none. The caller keeps its copy.
+  int pass_fd = -1;
+};
+
+/// A started child. Plain data: the launcher reaps and closes.
+struct Child {
+  std::string name;
+  pid_t pid = -1;
+  int stdout_fd = -1;  ///< non-blocking read ends; -1 when not captured
+  int stderr_fd = -1;
+};
+
+/// \pre called on the process's main thread, which must be the only one (fork)
+/// \error kUnavailable  fork or pipe failed; an exec that fails is the child's exit code 127 with a message
+absl::StatusOr<Child> StartChild(const ChildSpec& spec);
+
+/// "exited with 1", "was killed by signal 9 (Killed)", from waitpid's status.
+std::string DescribeWaitStatus(int status);
+
+/// 128 + signal, or the exit code.
+int ExitCodeOf(int status);
+
+}  // namespace sluice

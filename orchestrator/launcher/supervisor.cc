@@ -1,0 +1,223 @@
+#include "orchestrator/launcher/supervisor.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+
+namespace sluice {
+
+std::vector<std::string> LineSplitter::Add(absl::string_view bytes) {
+  std::vector<std::string> lines;
+  for (char c : bytes) {
+    if (c != '\n' && c != '\r') {
+      rest_ += c;
+    } else if (!rest_.empty() || c == '\n') {
+      lines.push_back(std::move(rest_));
+      rest_.clear();
+    }
+  }
+  return lines;
+}
+
+std::string LineSplitter::Flush() { return std::exchange(rest_, {}); }
+
+absl::StatusOr<Supervisor> Supervisor::Create() {
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&mask, signal);
+  if (sigprocmask(SIG_BLOCK, &mask, nullptr) != 0) {
+    return absl::InternalError(absl::StrCat("sigprocmask: ", std::strerror(errno)));
+  }
+  const int fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return absl::InternalError(absl::StrCat("signalfd: ", std::strerror(errno)));
+  return Supervisor(fd);
+}
+
+Supervisor::Supervisor(Supervisor&& other)
+    : signal_fd_(std::exchange(other.signal_fd_, -1)),
+      children_(std::exchange(other.children_, {})),
+      outcome_(other.outcome_) {}
+
+Supervisor::~Supervisor() {
+  SignalAll(SIGKILL);
+  for (Watched& watched : children_) {
+    if (watched.running) waitpid(watched.child.pid, nullptr, 0);
+    for (int fd : {watched.child.stdout_fd, watched.child.stderr_fd}) {
+      if (fd >= 0) close(fd);
+    }
+  }
+  if (signal_fd_ >= 0) close(signal_fd_);
+}
+
+absl::Status Supervisor::Start(const ChildSpec& spec) {
+  auto child = StartChild(spec);
+  if (!child.ok()) return child.status();
+  SLUICE_LOG(Debug, "started ", spec.name, ", pid ", child->pid);
+  children_.push_back({*std::move(child), {}, {}, true});
+  return absl::OkStatus();
+}
+
+bool Supervisor::AnyRunning() const {
+  return std::any_of(children_.begin(), children_.end(),
+                     [](const Watched& w) { return w.running; });
+}
+
+void Supervisor::SignalAll(int signal) {
+  for (const Watched& watched : children_) {
+    if (watched.running) kill(-watched.child.pid, signal);
+  }
+}
+
+void Supervisor::Drain(Watched& watched, bool is_stderr, bool all) {
+  int& fd = is_stderr ? watched.child.stderr_fd : watched.child.stdout_fd;
+  LineSplitter& splitter = is_stderr ? watched.err : watched.out;
+  const std::string prefix =
+      absl::StrCat("[", watched.child.name, "]<", is_stderr ? "stderr" : "stdout", ">:");
+  const auto print = [&](const std::string& line) {
+    // Always standard error: standard output is the coordinator's.
+    std::fprintf(stderr, "%s%s\n", prefix.c_str(), line.c_str());
+  };
+  char buffer[16384];
+  while (fd >= 0) {
+    const ssize_t n = read(fd, buffer, sizeof(buffer));
+    if (n > 0) {
+      for (const std::string& line : splitter.Add({buffer, static_cast<size_t>(n)})) print(line);
+      if (!all) return;  // let other children have their turn
+      continue;
+    }
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      if (!all) return;
+    }
+    // End of file, or a dead child whose grandchild holds the pipe.
+    if (std::string rest = splitter.Flush(); !rest.empty()) print(rest);
+    close(fd);
+    fd = -1;
+  }
+}
+
+void Supervisor::Reap() {
+  for (size_t i = 0; i < children_.size(); ++i) {
+    Watched& watched = children_[i];
+    int status = 0;
+    if (!watched.running || waitpid(watched.child.pid, &status, WNOHANG) != watched.child.pid) {
+      continue;
+    }
+    watched.running = false;
+    Drain(watched, false, true);
+    Drain(watched, true, true);
+    kill(-watched.child.pid, SIGKILL);  // grandchildren in its group, if any
+    if (i == 0) outcome_.lead_code = ExitCodeOf(status);
+    SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",
+               DescribeWaitStatus(status));
+    if (status == 0) continue;
+    // Of several reaped at once a killed one is the cause, the others its consequence.
+    const bool cause =
+        outcome_.culprit.empty() || (WIFSIGNALED(status) && !WIFSIGNALED(outcome_.culprit_status) &&
+                                     absl::Now() - culprit_ended_ < absl::Milliseconds(100));
+    if (cause) {
+      if (outcome_.culprit.empty()) culprit_ended_ = absl::Now();
+      outcome_.culprit = watched.child.name;
+      outcome_.culprit_pid = watched.child.pid;
+      outcome_.culprit_status = status;
+    }
+    settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
+  }
+}
+
+void Supervisor::OnSignal(int signal) {
+  if (outcome_.signal != 0) {
+    std::fprintf(stderr, "second signal: killing every process now\n");
+    SignalAll(SIGKILL);
+    return;
+  }
+  outcome_.signal = signal;
+  std::fprintf(stderr, "\nstopping (%s); once more to kill at once\n", strsignal(signal));
+  if (!children_.empty() && children_.front().running) {
+    kill(children_.front().child.pid, signal == SIGINT ? SIGINT : SIGTERM);
+  }
+  settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
+}
+
+void Supervisor::Poll(absl::Duration timeout, int extra_fd, bool* extra_ready) {
+  std::vector<pollfd> fds = {{signal_fd_, POLLIN, 0}};
+  if (extra_fd >= 0) fds.push_back({extra_fd, POLLIN, 0});
+  const size_t first_child = fds.size();
+  std::vector<std::pair<size_t, bool>> owners;
+  for (size_t i = 0; i < children_.size(); ++i) {
+    for (bool is_stderr : {false, true}) {
+      const int fd = is_stderr ? children_[i].child.stderr_fd : children_[i].child.stdout_fd;
+      if (fd < 0) continue;
+      fds.push_back({fd, POLLIN, 0});
+      owners.emplace_back(i, is_stderr);
+    }
+  }
+  const absl::Time now = absl::Now();
+  absl::Duration wait = std::min({timeout, settle_until_ - now, kill_at_ - now});
+  wait = std::max(absl::ZeroDuration(), std::min(wait, absl::Seconds(1)));
+  poll(fds.data(), fds.size(), static_cast<int>(absl::ToInt64Milliseconds(wait)) + 1);
+
+  signalfd_siginfo info;
+  while (read(signal_fd_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+    if (info.ssi_signo != SIGCHLD) OnSignal(static_cast<int>(info.ssi_signo));
+  }
+  for (size_t k = 0; k < owners.size(); ++k) {
+    if (fds[first_child + k].revents != 0)
+      Drain(children_[owners[k].first], owners[k].second, false);
+  }
+  Reap();
+  if (extra_ready != nullptr) *extra_ready = extra_fd >= 0 && fds[1].revents != 0;
+
+  if (absl::Now() >= settle_until_) {
+    settle_until_ = absl::InfiniteFuture();
+    kill_at_ = absl::Now() + kKill;
+    if (AnyRunning()) SLUICE_LOG(Warning, "some processes did not end by themselves: SIGTERM");
+    SignalAll(SIGTERM);
+  }
+  if (absl::Now() >= kill_at_) {
+    kill_at_ = absl::InfiniteFuture();
+    SignalAll(SIGKILL);
+  }
+}
+
+absl::StatusOr<std::string> Supervisor::ReadLine(int fd, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  std::string line;
+  while (true) {
+    bool ready = false;
+    Poll(deadline - absl::Now(), fd, &ready);
+    if (ready) {
+      char c;
+      while (read(fd, &c, 1) == 1) {
+        if (c == '\n') return line;
+        line += c;
+        pollfd more = {fd, POLLIN, 0};
+        if (poll(&more, 1, 0) != 1) break;
+      }
+    }
+    if (!outcome_.culprit.empty() || outcome_.signal != 0 || !AnyRunning()) {
+      return absl::AbortedError("ended before it was ready");
+    }
+    if (absl::Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("not ready within ", absl::FormatDuration(timeout)));
+    }
+  }
+}
+
+Supervisor::Outcome Supervisor::Wait() {
+  while (AnyRunning()) Poll(absl::Seconds(1), -1, nullptr);
+  return outcome_;
+}
+
+}  // namespace sluice

@@ -1,0 +1,160 @@
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/log.h"
+#include "orchestrator/commands/commands.h"
+#include "orchestrator/commands/flags.h"
+#include "orchestrator/config/nearest_word.h"
+#include "orchestrator/exit_codes.h"
+#include "orchestrator/flags/command_line.h"
+#include "orchestrator/version.h"
+
+namespace sluice {
+namespace {
+
+struct Subcommand {
+  const char* name;
+  const char* arguments;
+  const char* summary;
+  const char* examples;
+  std::vector<absl::string_view> flags;
+  int (*run)(const CommandLine& line);
+};
+
+const std::vector<Subcommand>& Subcommands() {
+  static const auto* const all = new std::vector<Subcommand>{
+      {"run",
+       "[-np N] [--set key=value ...] JOB",
+       "train: launch coordinator, workers and profiler on this machine",
+       "  orchestrator run -np 4 examples/fashion_mnist.yaml\n"
+       "  orchestrator run -np 4 --set compression.policy=none --set training.seed=7 JOB.yaml\n"
+       "  orchestrator run -np 2 --json JOB.yaml | tail -1 | python3 -m json.tool\n"
+       "  orchestrator run -np 4 --dry-run JOB.yaml\n",
+       {"np", "num_proc", "json", "verbose", "dry_run", "run_directory", "log_level",
+        "start_timeout"},
+       RunCommand},
+      {"solve",
+       "FILE.json",
+       "solve multiple-choice knapsack instances exactly and print them as JSON",
+       "  orchestrator solve tests/policies/solver/testdata/lgreco_knapsack.json\n",
+       {"log_level"},
+       SolveCommand},
+      {"coordinator",
+       "--job FILE --job-id ID --run-directory DIR",
+       "the process that forms the cluster and plans (started by run)",
+       "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x\n",
+       {"job", "job_id", "run_directory", "json", "verbose", "port", "announce_fd", "launcher_pid",
+        "log_level", "start_timeout"},
+       CoordinatorCommand},
+      {"worker",
+       "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",
+       "a process that trains one replica (started by run)",
+       "  orchestrator worker --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
+       "--coordinator 127.0.0.1:41873 --slot 0\n",
+       {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
+        "start_timeout"},
+       WorkerCommand},
+      {"profiler",
+       "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",
+       "a process that measures what compression would lose (started by run)",
+       "  orchestrator profiler --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
+       "--coordinator 127.0.0.1:41873 --slot 0\n",
+       {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
+        "start_timeout"},
+       ProfilerCommand},
+  };
+  return *all;
+}
+
+void PrintHelp(std::FILE* out) {
+  std::fputs(
+      "Sluice: trains neural networks on several processes and decides, layer by layer, how hard "
+      "each\n"
+      "gradient is compressed on its way.\n\n"
+      "Usage: orchestrator SUBCOMMAND [options] [arguments]\n\n",
+      out);
+  for (const Subcommand& subcommand : Subcommands()) {
+    std::fprintf(out, "  %-12s %s\n", subcommand.name, subcommand.summary);
+  }
+  std::fputs(
+      "\n  orchestrator SUBCOMMAND --help    options and examples\n"
+      "  orchestrator --version\n\nExamples:\n",
+      out);
+  std::fputs(Subcommands().front().examples, out);
+}
+
+void PrintSubcommandHelp(const Subcommand& subcommand) {
+  std::printf("Usage: orchestrator %s %s\n\n%s\n\nOptions (\"-\" and \"_\" are the same):\n",
+              subcommand.name, subcommand.arguments, subcommand.summary);
+  for (absl::string_view name : subcommand.flags) {
+    const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+    std::string shown = absl::StrCat(name == "np" ? "-" : "--", name);
+    for (char& c : shown) c = c == '_' ? '-' : c;
+    const std::string initial = flag->DefaultValue();
+    std::printf("  %-18s %s%s\n", shown.c_str(), flag->Help().c_str(),
+                initial.empty() || initial == "0" || initial == "-1" || initial == "false"
+                    ? ""
+                    : absl::StrCat(" (default ", initial, ")").c_str());
+  }
+  if (std::string(subcommand.name) == "run") {
+    std::printf("  %-18s %s\n", "--set key=value", "override a key of the job file; repeatable");
+  }
+  std::printf("\nExamples:\n%s", subcommand.examples);
+}
+
+int UsageError(const std::string& message) {
+  std::fprintf(stderr, "orchestrator: %s\nTry: orchestrator --help\n", message.c_str());
+  return kExitUsage;
+}
+
+int Main(std::vector<std::string> args) {
+  if (args.empty()) {
+    PrintHelp(stderr);
+    return kExitUsage;
+  }
+  if (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+    PrintHelp(stdout);
+    return kExitOk;
+  }
+  if (args[0] == "--version" || args[0] == "version") {
+    std::printf("sluice %s\n", kVersion);
+    return kExitOk;
+  }
+  for (const Subcommand& subcommand : Subcommands()) {
+    if (args[0] != subcommand.name) continue;
+    args.erase(args.begin());
+    for (const std::string& arg : args) {
+      if (arg == "--") break;
+      if (arg == "--help" || arg == "-h") {
+        PrintSubcommandHelp(subcommand);
+        return kExitOk;
+      }
+    }
+    auto line = ParseCommandLine(args, subcommand.flags);
+    if (!line.ok()) {
+      return UsageError(absl::StrCat(subcommand.name, ": ", line.status().message()));
+    }
+    if (absl::Status status = SetLogLevel(absl::GetFlag(FLAGS_log_level)); !status.ok()) {
+      return UsageError(absl::StrCat("--log-level: ", status.message()));
+    }
+    return subcommand.run(*line);
+  }
+  std::vector<std::string> names;
+  for (const Subcommand& subcommand : Subcommands()) names.push_back(subcommand.name);
+  return UsageError(
+      absl::StrCat("unknown subcommand \"", args[0], "\"", DidYouMean(args[0], names)));
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a launcher that is gone must not kill who still has to say so
+  return sluice::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

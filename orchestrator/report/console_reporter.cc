@@ -1,0 +1,165 @@
+#include "orchestrator/report/console_reporter.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "orchestrator/report/job_json.h"
+
+namespace sluice {
+namespace {
+
+std::string Bytes(double bytes) {
+  if (bytes >= 1e9) return absl::StrFormat("%.2f GB", bytes / 1e9);
+  if (bytes >= 1e6) return absl::StrFormat("%.2f MB", bytes / 1e6);
+  if (bytes >= 1e3) return absl::StrFormat("%.1f kB", bytes / 1e3);
+  return absl::StrFormat("%.0f B", bytes);
+}
+
+std::string Count(int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); }
+
+std::string PolicyTable(const proto::CompressionPolicy& policy,
+                        const proto::CompressionPolicy& before) {
+  std::string table = absl::StrFormat("  %-32s %-16s %s\n", "layer", "codec", "before");
+  for (int i = 0; i < policy.layers_size(); ++i) {
+    const std::string now = CodecName(policy.layers(i).codec());
+    const std::string was =
+        i < before.layers_size() ? CodecName(before.layers(i).codec()) : std::string("raw");
+    absl::StrAppendFormat(&table, "  %-32s %-16s %s\n", policy.layers(i).name(), now,
+                          now == was ? "" : was);
+  }
+  return table;
+}
+
+}  // namespace
+
+ConsoleReporter::ConsoleReporter(Options options)
+    : options_(std::move(options)), people_(options_.json ? stderr : stdout) {}
+
+void ConsoleReporter::Line(const std::string& text) {
+  if (line_open_) std::fputs("\r\033[K", people_);
+  line_open_ = false;
+  std::fputs(text.c_str(), people_);
+  std::fputc('\n', people_);
+  std::fflush(people_);
+}
+
+void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const ModelSize& size) {
+  std::string hosts;
+  for (const proto::ProcessInfo& process : start.processes()) {
+    if (!absl::StrContains(hosts, process.host())) {
+      absl::StrAppend(&hosts, hosts.empty() ? "" : ", ", process.host());
+    }
+  }
+  Line(absl::StrCat("job ", start.envelope().job_id(), " \"", options_.job.name(),
+                    "\": ", Count(start.world_size(), "worker"), " and ",
+                    Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts,
+                    ", model ", options_.job.model().name(), " (", size.parameters,
+                    " parameters), policy ", options_.job.compression().policy(), ", files in ",
+                    options_.run_directory));
+  raw_bytes_ = size.raw_bytes;
+  total_steps_ = start.total_steps();
+  last_mark_ = absl::Now();
+}
+
+void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
+  for (const ClusterStep& step : steps) {
+    if (options_.json) {
+      std::fputs((StepJson(step, options_.job, raw_bytes_) + "\n").c_str(), stdout);
+    }
+  }
+  if (options_.json) std::fflush(stdout);
+  const absl::Time now = absl::Now();
+  const ClusterStep& newest = steps.back();
+  const absl::Duration since = now - last_mark_;
+  if (since > absl::Seconds(1)) {
+    samples_per_second_ = static_cast<double>(newest.step.value + 1 - last_mark_step_) *
+                          options_.job.training().global_batch() / absl::ToDoubleSeconds(since);
+    last_mark_ = now;
+    last_mark_step_ = newest.step.value + 1;
+  }
+  const bool last = newest.step.value + 1 == total_steps_;
+  const absl::Duration pause = options_.terminal ? absl::Milliseconds(200) : options_.interval;
+  if (last || now - last_shown_ >= pause) {
+    last_shown_ = now;
+    Progress(newest, last);
+  }
+}
+
+void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
+  const std::string text = absl::StrFormat(
+      "step %d/%d  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
+      step.step.value + 1, total_steps_, step.loss, samples_per_second_, Bytes(step.sent_bytes),
+      step.sent_bytes > 0 ? raw_bytes_ / step.sent_bytes : 1.0, 1e3 * step.exposed_seconds,
+      step.policy_version);
+  if (!options_.terminal || last) {
+    Line(text);
+    return;
+  }
+  std::fputs(absl::StrCat("\r\033[K\033[36m", text, "\033[0m").c_str(), people_);
+  std::fflush(people_);
+  line_open_ = true;
+}
+
+void ConsoleReporter::OnPolicy(const proto::CompressionPolicy& policy) {
+  Line(absl::StrFormat(
+      "policy v%d from step %d: %s/step predicted (uniform %s), solved in %.2f ms. %s",
+      policy.version(), policy.effective_step(), Bytes(policy.predicted_bytes()),
+      Bytes(policy.uniform_bytes()), 1e3 * policy.solve_seconds(), policy.reason()));
+  if (options_.verbose) {
+    std::fputs(PolicyTable(policy, policy_).c_str(), people_);
+    std::fflush(people_);
+  }
+  policy_ = policy;
+}
+
+void ConsoleReporter::OnWindow(const proto::WindowStatistics& window) {
+  if (options_.verbose) {
+    Line(absl::StrFormat("window %d (to step %d) profiled in %.0f ms", window.window(),
+                         window.last_step(), 1e3 * window.profile_seconds()));
+  }
+}
+
+void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {
+  if (const auto* failure = std::get_if<proto::Failure>(&outcome)) {
+    const std::string step =
+        failure->step() >= 0 ? absl::StrCat(" after step ", failure->step()) : "";
+    if (line_open_) Line("");
+    // Standard error, whatever `json` says: it is an error.
+    std::fprintf(stderr, "job failed%s: %s\n  files: %s\n", step.c_str(), failure->cause().c_str(),
+                 options_.run_directory.c_str());
+    std::fflush(stderr);
+  } else {
+    const JobResult& result = std::get<JobResult>(outcome);
+    const LedgerTotals& totals = result.totals;
+    const double steps = std::max<double>(1, totals.steps);
+    const double sent = totals.sent_bytes / steps;
+    Line(absl::StrFormat(
+        "done: %d steps in %.1f s, test accuracy %.2f %% (%d samples), train loss %.4f\n"
+        "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"
+        "  %s sent per rank and step, raw would be %s (x%.2f); predicted %s; %d policy changes\n"
+        "  replicas: %d checksums compared over %d ranks%s\n"
+        "  checkpoint: %s\n"
+        "  files: %s",
+        totals.steps, absl::ToDoubleSeconds(result.wall),
+        100.0 * result.test_correct / std::max<int64_t>(1, result.test_samples),
+        result.test_samples, totals.last_loss, 1e3 * totals.step_seconds / steps,
+        1e3 * totals.exposed_seconds / steps,
+        totals.step_seconds > 0
+            ? options_.job.training().global_batch() * steps / totals.step_seconds
+            : 0.0,
+        Bytes(sent), Bytes(result.raw_bytes_per_step),
+        sent > 0 ? result.raw_bytes_per_step / sent : 1.0, Bytes(totals.predicted_bytes / steps),
+        result.policy_changes, totals.checksums_compared, options_.job.world().size(),
+        totals.checksums_compared > 0 ? ", all equal" : "",
+        result.checkpoint_path.empty() ? "none" : result.checkpoint_path, options_.run_directory));
+  }
+  if (options_.json) {
+    std::fputs((SummaryJson(outcome, options_.job) + "\n").c_str(), stdout);
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace sluice

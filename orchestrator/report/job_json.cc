@@ -1,0 +1,130 @@
+#include "orchestrator/report/job_json.h"
+
+#include "actors/codec_choice.h"
+#include "nlohmann/json.hpp"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// JSON has no NaN; null is how nlohmann writes it, and what readers expect.
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+double PerStep(double total, int64_t steps) {
+  return steps > 0 ? total / static_cast<double>(steps) : 0;
+}
+
+}  // namespace
+
+std::string CodecName(const proto::CodecChoice& choice) {
+  auto config = ToCodecConfig(choice);
+  return config.ok() ? ToString(*config) : "?";
+}
+
+std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, double raw_bytes) {
+  Json json;
+  json["event"] = "step";
+  json["step"] = step.step.value;
+  json["loss"] = step.loss;
+  json["step_seconds"] = step.step_seconds;
+  json["samples_per_second"] =
+      step.step_seconds > 0 ? job.training().global_batch() / step.step_seconds : 0;
+  json["exposed_seconds"] = step.exposed_seconds;
+  json["communication_seconds"] = step.communication_seconds;
+  json["wire_bytes"] = step.sent_bytes;
+  json["predicted_bytes"] = step.predicted_bytes;
+  json["compression_ratio"] = step.sent_bytes > 0 ? raw_bytes / step.sent_bytes : 1;
+  json["policy_version"] = step.policy_version;
+  json["checksum_compared"] = step.checksum_compared;
+  return Dump(json);
+}
+
+std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
+                        const proto::JobConfig& job) {
+  Json json;
+  json["event"] = "summary";
+  json["job"] = job.name();
+  json["policy"] = job.compression().policy();
+  json["world_size"] = job.world().size();
+  json["seed"] = job.training().seed();
+  if (const auto* failure = std::get_if<proto::Failure>(&outcome)) {
+    json["failed"] = true;
+    json["cause"] = failure->cause();
+    json["last_step"] = failure->step();
+    json["exit_code"] = failure->exit_code();
+    return Dump(json);
+  }
+  const JobResult& result = std::get<JobResult>(outcome);
+  const LedgerTotals& totals = result.totals;
+  json["failed"] = false;
+  json["test_accuracy"] = PerStep(static_cast<double>(result.test_correct), result.test_samples);
+  json["test_loss"] = result.test_loss;
+  json["test_samples"] = result.test_samples;
+  json["steps"] = totals.steps;
+  json["train_loss"] = totals.last_loss;
+  json["samples_per_second"] =
+      totals.step_seconds > 0
+          ? static_cast<double>(job.training().global_batch()) * totals.steps / totals.step_seconds
+          : 0;
+  json["step_seconds"] = PerStep(totals.step_seconds, totals.steps);
+  json["exposed_seconds_per_step"] = PerStep(totals.exposed_seconds, totals.steps);
+  json["communication_seconds_per_step"] = PerStep(totals.communication_seconds, totals.steps);
+  json["wire_bytes_per_step"] = PerStep(totals.sent_bytes, totals.steps);
+  json["predicted_bytes_per_step"] = PerStep(totals.predicted_bytes, totals.steps);
+  json["raw_bytes_per_step"] = result.raw_bytes_per_step;
+  json["policy_changes"] = result.policy_changes;
+  json["checksums_compared"] = totals.checksums_compared;
+  // A difference would have ended the job; none compared proves nothing.
+  json["replicas_identical"] = totals.checksums_compared > 0;
+  json["wall_seconds"] = absl::ToDoubleSeconds(result.wall);
+  json["checkpoint"] = result.checkpoint_path;
+  return Dump(json);
+}
+
+std::string PolicyJson(const proto::CompressionPolicy& policy) {
+  Json json;
+  json["version"] = policy.version();
+  json["effective_step"] = policy.effective_step();
+  json["predicted_bytes"] = policy.predicted_bytes();
+  json["uniform_bytes"] = policy.uniform_bytes();
+  json["lower_bound_bytes"] = policy.lower_bound_bytes();
+  json["error"] = policy.error();
+  json["budget"] = policy.budget();
+  json["solve_seconds"] = policy.solve_seconds();
+  json["reason"] = policy.reason();
+  Json layers = Json::object();
+  for (const proto::LayerChoice& layer : policy.layers()) {
+    layers[layer.name()] = CodecName(layer.codec());
+  }
+  json["layers"] = layers;
+  return Dump(json);
+}
+
+std::string WindowJson(const proto::WindowStatistics& window) {
+  Json json;
+  json["window"] = window.window();
+  json["last_step"] = window.last_step();
+  json["profile_seconds"] = window.profile_seconds();
+  json["fixed_wire_bytes"] = window.fixed_wire_bytes();
+  json["layers"] = Json::array();
+  for (const proto::LayerStatistics& layer : window.layers()) {
+    Json entry;
+    entry["name"] = layer.name();
+    entry["elements"] = layer.elements();
+    entry["eligible"] = layer.eligible();
+    entry["squared_norm"] = layer.squared_norm();
+    entry["options"] = Json::array();
+    for (const proto::OptionStatistics& option : layer.options()) {
+      entry["options"].push_back({{"codec", CodecName(option.codec())},
+                                  {"squared_error", option.squared_error()},
+                                  {"wire_bytes", option.wire_bytes()}});
+    }
+    json["layers"].push_back(std::move(entry));
+  }
+  return Dump(json);
+}
+
+}  // namespace sluice

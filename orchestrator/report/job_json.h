@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "actors/coordinator_state.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// The one place that names the fields of machine-readable output (docs/formats.md): one line of JSON each,
+/// without the line end.
+
+std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, double raw_bytes);
+
+/// Of a finished job, or of a failed one ("failed": true, "cause": ...).
+std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
+                        const proto::JobConfig& job);
+
+std::string PolicyJson(const proto::CompressionPolicy& policy);
+
+std::string WindowJson(const proto::WindowStatistics& window);
+
+/// "maxmin4/512", "fp16", "raw": as in every table and log line.
+std::string CodecName(const proto::CodecChoice& choice);
+
+}  // namespace sluice

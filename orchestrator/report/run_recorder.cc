@@ -1,0 +1,69 @@
+#include "orchestrator/report/run_recorder.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "orchestrator/report/job_json.h"
+
+namespace sluice {
+
+RunRecorder::RunRecorder(std::string directory, proto::JobConfig job)
+    : directory_(std::move(directory)), job_(std::move(job)) {}
+
+absl::StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Create(const std::string& directory,
+                                                                 const proto::JobConfig& job) {
+  std::unique_ptr<RunRecorder> recorder(new RunRecorder(directory, job));
+  SLUICE_ASSIGN_OR_RETURN(recorder->metrics_, recorder->Open("metrics.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl"));
+  return recorder;
+}
+
+absl::StatusOr<RunRecorder::File> RunRecorder::Open(const std::string& name) const {
+  const std::string path = absl::StrCat(directory_, "/", name);
+  File file(std::fopen(path.c_str(), "we"));
+  if (file == nullptr) {
+    return absl::UnavailableError(absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
+  }
+  return file;
+}
+
+void RunRecorder::Write(const File& file, const std::string& line) {
+  const std::string text = line + "\n";
+  const bool whole = std::fwrite(text.data(), 1, text.size(), file.get()) == text.size();
+  if (whole && std::fflush(file.get()) == 0) return;
+  if (complained_) return;
+  complained_ = true;
+  SLUICE_LOG(Error, "cannot write to ", directory_, ": ", std::strerror(errno),
+             ". Training goes on; the run's files are incomplete");
+}
+
+void RunRecorder::OnStarted(const proto::StartGeneration&, const ModelSize& size) {
+  raw_bytes_ = size.raw_bytes;
+}
+
+void RunRecorder::OnSteps(const std::vector<ClusterStep>& steps) {
+  for (const ClusterStep& step : steps) Write(metrics_, StepJson(step, job_, raw_bytes_));
+}
+
+void RunRecorder::OnPolicy(const proto::CompressionPolicy& policy) {
+  Write(policies_, PolicyJson(policy));
+}
+
+void RunRecorder::OnWindow(const proto::WindowStatistics& window) {
+  Write(stats_, WindowJson(window));
+}
+
+void RunRecorder::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {
+  auto file = Open("summary.json");
+  if (!file.ok()) {
+    SLUICE_LOG(Error, file.status().message());
+    return;
+  }
+  Write(*file, SummaryJson(outcome, job_));
+}
+
+}  // namespace sluice

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "actors/coordinator_state.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// Writes a run's files as it goes (docs/formats.md): metrics.jsonl, policies.jsonl, stats.jsonl, and at the
+/// end summary.json. Lines are whole at any moment; a full disk is said once on standard error and does not
+/// stop the job.
+class RunRecorder : public CoordinatorObserver {
+ public:
+  /// \error kUnavailable  a file cannot be made: its path and the system's reason
+  static absl::StatusOr<std::unique_ptr<RunRecorder>> Create(const std::string& directory,
+                                                             const proto::JobConfig& job);
+
+  void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
+  void OnSteps(const std::vector<ClusterStep>& steps) override;
+  void OnPolicy(const proto::CompressionPolicy& policy) override;
+  void OnWindow(const proto::WindowStatistics& window) override;
+  void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;
+
+ private:
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  using File = std::unique_ptr<std::FILE, Closer>;
+
+  RunRecorder(std::string directory, proto::JobConfig job);
+  absl::StatusOr<File> Open(const std::string& name) const;
+  void Write(const File& file, const std::string& line);
+
+  const std::string directory_;
+  const proto::JobConfig job_;
+  double raw_bytes_ = 0;
+  File metrics_;
+  File policies_;
+  File stats_;
+  bool complained_ = false;
+};
+
+}  // namespace sluice

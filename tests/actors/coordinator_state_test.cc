@@ -1,0 +1,385 @@
+#include "actors/coordinator_state.h"
+
+#include <random>
+
+#include "actors/recording_observer.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/actors/job_fixture.h"
+
+namespace sluice {
+namespace {
+
+using ::testing::HasSubstr;
+using Outgoing = CoordinatorState::Outgoing;
+
+class CoordinatorStateTest : public testing::Test {
+ protected:
+  void Make(int workers, int profilers) { Make(DefaultJob(workers), profilers); }
+  void Make(proto::JobConfig job, int profilers) {
+    CoordinatorState::Options options;
+    options.job_id = kJobId;
+    options.job_digest = kDigest;
+    options.job = std::move(job);
+    options.profilers = profilers;
+    state_ = *CoordinatorState::Create(
+        options, [this] { return now_; }, &observer_);
+  }
+  // Workers are members 0, 1, ...; profilers follow.
+  std::vector<Outgoing> JoinAll(int workers, int profilers) {
+    std::vector<Outgoing> out;
+    for (int i = 0; i < workers; ++i) out = state_->OnJoin(i, JoinOf(proto::ROLE_WORKER, i));
+    for (int i = 0; i < profilers; ++i) {
+      out = state_->OnJoin(workers + i, JoinOf(proto::ROLE_PROFILER, i));
+    }
+    return out;
+  }
+  std::string FailureCause() const {
+    return observer_.ends.empty() ? "" : std::get<proto::Failure>(observer_.ends.front()).cause();
+  }
+  proto::WorkerDone Done(int rank) {
+    proto::WorkerDone done;
+    *done.mutable_envelope() = EnvelopeOf(1);
+    done.set_rank(rank);
+    done.set_steps(1);
+    done.set_test_samples(10);
+    done.set_test_correct(9);
+    done.set_test_loss_sum(5);
+    return done;
+  }
+
+  absl::Time now_ = absl::UnixEpoch();
+  RecordingObserver observer_;
+  std::unique_ptr<CoordinatorState> state_;
+};
+
+template <class M>
+int Count(const std::vector<Outgoing>& out) {
+  int n = 0;
+  for (const Outgoing& one : out) n += std::holds_alternative<M>(one.message) ? 1 : 0;
+  return n;
+}
+
+std::string Refusal(const std::vector<Outgoing>& out) {
+  return out.size() == 1 && std::holds_alternative<proto::JoinRefused>(out[0].message)
+             ? std::get<proto::JoinRefused>(out[0].message).reason()
+             : "";
+}
+
+TEST_F(CoordinatorStateTest, StartsWhenAllHaveJoinedAndHandsOutRanksBySlot) {
+  Make(2, 1);
+  EXPECT_TRUE(state_->OnJoin(7, JoinOf(proto::ROLE_PROFILER, 0)).empty());
+  EXPECT_TRUE(state_->OnJoin(8, JoinOf(proto::ROLE_WORKER, 1)).empty());
+  const auto out = state_->OnJoin(9, JoinOf(proto::ROLE_WORKER, 0));
+  ASSERT_EQ(Count<proto::StartGeneration>(out), 3);
+  EXPECT_EQ(state_->phase(), CoordinatorState::Phase::kRunning);
+  for (const Outgoing& one : out) {
+    if (!std::holds_alternative<proto::StartGeneration>(one.message)) continue;
+    const auto& start = std::get<proto::StartGeneration>(one.message);
+    EXPECT_EQ(start.rank(), one.to == 9 ? 0 : one.to == 8 ? 1 : 2);
+    EXPECT_EQ(start.world_size(), 2);
+    EXPECT_EQ(start.transport_addresses_size(), 3);
+    EXPECT_EQ(start.envelope().generation(), 1);
+  }
+}
+
+TEST_F(CoordinatorStateTest, TheUniformPlanEndsTheWarmUp) {
+  Make(2, 1);
+  const auto out = JoinAll(2, 1);
+  EXPECT_EQ(Count<proto::PolicyUpdate>(out), 2);  // workers alone
+  ASSERT_EQ(observer_.policies.size(), 1u);
+  EXPECT_EQ(observer_.policies[0].version(), 1u);
+  EXPECT_EQ(observer_.policies[0].effective_step(), 50);
+  EXPECT_EQ(observer_.policies[0].layers(0).codec().bits(), 4);
+  EXPECT_EQ(observer_.policies[0].layers(1).codec().kind(), proto::CODEC_RAW);
+}
+
+TEST_F(CoordinatorStateTest, PolicyNoneStaysRaw) {
+  proto::JobConfig job = DefaultJob(2);
+  job.mutable_compression()->set_policy("none");
+  Make(job, 0);
+  EXPECT_EQ(Count<proto::PolicyUpdate>(JoinAll(2, 0)), 0);
+}
+
+TEST_F(CoordinatorStateTest, AnotherProtocolIsRefusedWithBothVersions) {
+  Make(2, 0);
+  proto::Join join = JoinOf(proto::ROLE_WORKER, 0);
+  join.set_protocol_version(kProtocolVersion + 1);
+  EXPECT_THAT(Refusal(state_->OnJoin(0, join)), HasSubstr("protocol version 2"));
+}
+
+TEST_F(CoordinatorStateTest, AnotherJobIsRefusedWithBothIds) {
+  Make(2, 0);
+  proto::Join join = JoinOf(proto::ROLE_WORKER, 0);
+  join.mutable_envelope()->set_job_id("beef");
+  EXPECT_THAT(Refusal(state_->OnJoin(0, join)), HasSubstr("job 7f3a, not job beef"));
+}
+
+TEST_F(CoordinatorStateTest, AnotherDigestIsRefusedWithBothValues) {
+  Make(2, 0);
+  proto::Join join = JoinOf(proto::ROLE_WORKER, 0);
+  join.set_job_digest(0x99);
+  EXPECT_THAT(Refusal(state_->OnJoin(0, join)),
+              testing::AllOf(HasSubstr("0000000000000099"), HasSubstr("0000000000001234")));
+}
+
+TEST_F(CoordinatorStateTest, AnotherModelIsRefusedNamingTheTensorAndBothShapes) {
+  Make(2, 0);
+  ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());
+  proto::Join join = JoinOf(proto::ROLE_WORKER, 1);
+  join.mutable_tensors(0)->set_shape(1, 32);
+  EXPECT_THAT(Refusal(state_->OnJoin(1, join)),
+              testing::AllOf(HasSubstr("\"fc.weight\" [64,32] here"),
+                             HasSubstr("\"fc.weight\" [64,64] there")));
+}
+
+TEST_F(CoordinatorStateTest, ATakenSlotIsRefused) {
+  Make(2, 0);
+  ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());
+  EXPECT_THAT(Refusal(state_->OnJoin(1, JoinOf(proto::ROLE_WORKER, 0))),
+              HasSubstr("slot taken by rank 0 (host node00, pid 100)"));
+}
+
+TEST_F(CoordinatorStateTest, ASlotOutsideTheWorldIsRefused) {
+  Make(2, 0);
+  EXPECT_THAT(Refusal(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 2))), HasSubstr("slot 2 of 2"));
+  EXPECT_THAT(Refusal(state_->OnJoin(1, JoinOf(proto::ROLE_PROFILER, 0))),
+              HasSubstr("slot 0 of 0"));
+}
+
+TEST_F(CoordinatorStateTest, AStrangerMayNotJoinARunningJob) {
+  Make(1, 0);
+  JoinAll(1, 0);
+  EXPECT_THAT(Refusal(state_->OnJoin(5, JoinOf(proto::ROLE_WORKER, 0))),
+              HasSubstr("already started"));
+  EXPECT_EQ(state_->phase(), CoordinatorState::Phase::kRunning);
+}
+
+TEST_F(CoordinatorStateTest, ALostProcessEndsTheJobForAllOthersByName) {
+  Make(3, 1);
+  JoinAll(3, 1);
+  const auto out = state_->OnLost(1, "connection broke");
+  EXPECT_EQ(Count<proto::Failure>(out), 3);
+  EXPECT_THAT(FailureCause(), HasSubstr("rank 1 (host node01, pid 101) is gone: connection broke"));
+  EXPECT_EQ(state_->exit_code(), 1);
+}
+
+TEST_F(CoordinatorStateTest, TheVictimsReportDoesNotHideTheCulprit) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::Failure victim;
+  *victim.mutable_envelope() = EnvelopeOf(1);
+  victim.set_cause("step 3 bucket 0: peer gone");
+  victim.set_secondary(true);
+  EXPECT_TRUE(state_->OnFailureReport(0, victim).empty());
+  now_ += absl::Seconds(1);
+  EXPECT_TRUE(state_->OnTick().empty());
+  state_->OnLost(1, "connection broke");
+  EXPECT_THAT(FailureCause(), HasSubstr("rank 1"));
+}
+
+TEST_F(CoordinatorStateTest, ASecondaryFailureAloneBecomesTheCauseAfterTheGrace) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::Failure victim;
+  *victim.mutable_envelope() = EnvelopeOf(1);
+  victim.set_cause("step 3 bucket 0: deadline");
+  victim.set_secondary(true);
+  state_->OnFailureReport(0, victim);
+  now_ += CoordinatorState::kCauseGrace + absl::Milliseconds(1);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnTick()), 2);
+  EXPECT_THAT(FailureCause(),
+              HasSubstr("rank 0 (host node00, pid 100): step 3 bucket 0: deadline"));
+}
+
+TEST_F(CoordinatorStateTest, AnOwnErrorEndsTheJobAtOnceWithItsExitCode) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::Failure failure;
+  *failure.mutable_envelope() = EnvelopeOf(1);
+  failure.set_cause("loss is NaN");
+  failure.set_exit_code(74);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnFailureReport(1, failure)), 2);
+  EXPECT_EQ(state_->exit_code(), 74);
+}
+
+TEST_F(CoordinatorStateTest, StartTimeoutNamesWhoIsMissing) {
+  Make(3, 1);
+  state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 1));
+  now_ += absl::Seconds(119);
+  EXPECT_TRUE(state_->OnTick().empty());
+  now_ += absl::Seconds(2);
+  state_->OnTick();
+  EXPECT_THAT(FailureCause(), HasSubstr("only 1 of 4 processes joined"));
+  EXPECT_THAT(FailureCause(), HasSubstr("missing: rank 0, rank 2, profiler 0"));
+  EXPECT_EQ(state_->exit_code(), 69);
+}
+
+TEST_F(CoordinatorStateTest, MessagesOfAnotherGenerationAreDroppedAndCounted) {
+  Make(1, 0);
+  JoinAll(1, 0);
+  proto::StepReport stale = ReportOf(0, 0, 1);
+  stale.mutable_envelope()->set_generation(0);
+  state_->OnStepReport(0, stale);
+  proto::StepReport foreign = ReportOf(0, 0, 1);
+  foreign.mutable_envelope()->set_job_id("beef");
+  state_->OnStepReport(0, foreign);
+  EXPECT_EQ(state_->dropped(), 2);
+  EXPECT_TRUE(observer_.steps.empty());
+}
+
+TEST_F(CoordinatorStateTest, DifferentChecksumsEndTheJob) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  for (int rank : {0, 1}) {
+    proto::StepReport report = ReportOf(rank, 0, 1);
+    report.mutable_steps(0)->set_parameter_checksum(rank);
+    state_->OnStepReport(rank, report);
+  }
+  EXPECT_THAT(FailureCause(), HasSubstr("replicas differ after step 0"));
+}
+
+TEST_F(CoordinatorStateTest, WhenAllAreDoneEverybodyShutsDownAndTheResultIsSummed) {
+  Make(2, 1);
+  JoinAll(2, 1);
+  for (int rank : {0, 1}) state_->OnStepReport(rank, ReportOf(rank, 0, 0.5));
+  EXPECT_TRUE(state_->OnWorkerDone(0, Done(0)).empty());
+  EXPECT_TRUE(state_->OnWorkerDone(0, Done(0)).empty());  // said twice, counted once
+  EXPECT_EQ(Count<proto::Shutdown>(state_->OnWorkerDone(1, Done(1))), 3);
+  const auto& result = std::get<JobResult>(observer_.ends.at(0));
+  EXPECT_EQ(result.test_samples, 20);
+  EXPECT_EQ(result.test_correct, 18);
+  EXPECT_DOUBLE_EQ(result.test_loss, 0.5);
+  EXPECT_EQ(result.totals.steps, 1);
+  EXPECT_EQ(state_->exit_code(), 0);
+}
+
+TEST_F(CoordinatorStateTest, LeavesWhenAllHaveLeftOrTheGraceIsOver) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  state_->OnStopRequest("stopped by SIGINT", 130);
+  EXPECT_FALSE(state_->MayLeave());
+  state_->OnLost(0, "exit");
+  EXPECT_FALSE(state_->MayLeave());
+  now_ += CoordinatorState::kLeaveGrace + absl::Milliseconds(1);
+  EXPECT_TRUE(state_->MayLeave());
+  EXPECT_EQ(observer_.ends.size(), 1u);
+  EXPECT_EQ(state_->exit_code(), 130);
+}
+
+TEST_F(CoordinatorStateTest, AMeasuredWindowGivesAPlanAheadOfEveryRank) {
+  Make(2, 1);
+  JoinAll(2, 1);
+  for (int64_t step = 0; step <= 120; ++step) state_->OnStepReport(0, ReportOf(0, step, 1));
+  proto::Statistics statistics;
+  *statistics.mutable_envelope() = EnvelopeOf(1);
+  proto::WindowStatistics& window = *statistics.mutable_window();
+  window.set_last_step(99);
+  for (const char* name : {"fc.weight", "fc.bias"}) {
+    proto::LayerStatistics& layer = *window.add_layers();
+    layer.set_name(name);
+    layer.set_eligible(std::string(name) == "fc.weight");
+    layer.set_squared_norm(100);
+    proto::OptionStatistics& raw = *layer.add_options();
+    raw.set_wire_bytes(4000);
+    if (!layer.eligible()) continue;
+    for (int bits : {4, 2}) {  // 2 bits lose no more than 4 here: the better choice
+      proto::OptionStatistics& option = *layer.add_options();
+      option.mutable_codec()->set_kind(proto::CODEC_MAXMIN);
+      option.mutable_codec()->set_bits(bits);
+      option.mutable_codec()->set_bucket_size(512);
+      option.set_squared_error(1);
+      option.set_wire_bytes(100 * bits);
+    }
+  }
+  const auto out = state_->OnStatistics(2, statistics);
+  EXPECT_EQ(Count<proto::PolicyUpdate>(out), 2);
+  ASSERT_EQ(observer_.policies.size(), 2u);
+  EXPECT_EQ(observer_.policies[1].version(), 2u);
+  EXPECT_GT(observer_.policies[1].effective_step(), 120);
+  EXPECT_EQ(observer_.policies[1].layers(0).codec().bits(), 2);
+
+  statistics.mutable_window()->set_window(1);
+  EXPECT_TRUE(state_->OnStatistics(2, statistics).empty()) << "nothing changed, nothing published";
+}
+
+TEST_F(CoordinatorStateTest, AcknowledgedVersionIsTheLeastOfAllWorkers) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::PolicyAck ack;
+  *ack.mutable_envelope() = EnvelopeOf(1);
+  ack.set_version(3);
+  state_->OnPolicyAck(0, ack);
+  EXPECT_EQ(state_->acknowledged_version(), 0u);
+  ack.set_version(2);
+  state_->OnPolicyAck(1, ack);
+  EXPECT_EQ(state_->acknowledged_version(), 2u);
+}
+
+// Whatever happens in whatever order: one end, never a second; after it nothing is started or published; a lost
+// member is never written to.
+TEST_F(CoordinatorStateTest, RandomSchedulesEndOnceAndNeverWriteToTheLost) {
+  const uint32_t base = testing::UnitTest::GetInstance()->random_seed();
+  for (uint32_t run = 0; run < 2000; ++run) {
+    SCOPED_TRACE(testing::Message() << "seed " << base << " run " << run);
+    std::mt19937 random(base * 7919 + run);
+    now_ = absl::UnixEpoch();
+    observer_ = RecordingObserver();
+    const int workers = 1 + static_cast<int>(random() % 4);
+    const int profilers = static_cast<int>(random() % 2);
+    Make(workers, profilers);
+    std::vector<bool> lost(workers + profilers);
+    for (int event = 0; event < 60; ++event) {
+      const int member = static_cast<int>(random() % lost.size());
+      const bool ended = state_->phase() == CoordinatorState::Phase::kEnded;
+      std::vector<Outgoing> out;
+      if (!lost[member]) {
+        const bool worker = member < workers;
+        switch (random() % 9) {
+          case 0:
+          case 1:
+          case 2:
+            out = state_->OnJoin(member, JoinOf(worker ? proto::ROLE_WORKER : proto::ROLE_PROFILER,
+                                                worker ? member : member - workers));
+            break;
+          case 3:
+          case 4:
+            out = state_->OnStepReport(member, ReportOf(member, random() % 3, 1));
+            break;
+          case 5:
+            out = state_->OnWorkerDone(member, Done(member));
+            break;
+          case 6:
+            if (random() % 4 == 0) {
+              out = state_->OnLost(member, "lost");
+              lost[member] = true;
+            }
+            break;
+          case 7: {
+            proto::Failure failure;
+            *failure.mutable_envelope() = EnvelopeOf(1);
+            failure.set_secondary(random() % 2 == 0);
+            failure.set_cause("trouble");
+            if (random() % 4 == 0) out = state_->OnFailureReport(member, failure);
+            break;
+          }
+          case 8:
+            now_ += absl::Seconds(random() % 30);
+            out = state_->OnTick();
+            break;
+        }
+      }
+      for (const Outgoing& one : out) {
+        EXPECT_FALSE(lost[one.to] && !std::holds_alternative<proto::JoinRefused>(one.message));
+        if (ended) {
+          EXPECT_TRUE(std::holds_alternative<proto::JoinRefused>(one.message));
+        }
+      }
+      ASSERT_LE(observer_.ends.size(), 1u);
+      ASSERT_EQ(observer_.ends.size() == 1, state_->phase() == CoordinatorState::Phase::kEnded);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice

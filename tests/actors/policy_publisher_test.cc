@@ -1,0 +1,105 @@
+#include "actors/policy_publisher.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/actors/job_fixture.h"
+
+namespace sluice {
+namespace {
+
+// One eligible layer whose 4-bit option is the uniform reference and whose `best_bits` option loses as little.
+proto::WindowStatistics Window(int64_t number, int64_t last_step, int best_bits) {
+  proto::WindowStatistics window;
+  window.set_window(number);
+  window.set_last_step(last_step);
+  proto::LayerStatistics& layer = *window.add_layers();
+  layer.set_name("fc.weight");
+  layer.set_elements(1000);
+  layer.set_eligible(true);
+  layer.set_squared_norm(100);
+  layer.add_options()->set_wire_bytes(4000);  // raw
+  for (int bits : {4, best_bits}) {
+    proto::OptionStatistics& option = *layer.add_options();
+    option.mutable_codec()->set_kind(proto::CODEC_MAXMIN);
+    option.mutable_codec()->set_bits(bits);
+    option.mutable_codec()->set_bucket_size(512);
+    option.set_wire_bytes(125 * bits);
+    option.set_squared_error(1);
+  }
+  return window;
+}
+
+class PolicyPublisherTest : public testing::Test {
+ protected:
+  void Make(const std::string& policy, int world_size = 2) {
+    proto::JobConfig job = DefaultJob(world_size);
+    job.mutable_compression()->set_policy(policy);
+    publisher_ = *PolicyPublisher::Create(job, [this] { return now_ += absl::Milliseconds(3); });
+  }
+  absl::Time now_ = absl::UnixEpoch();
+  std::unique_ptr<PolicyPublisher> publisher_;
+};
+
+TEST_F(PolicyPublisherTest, LgrecoBeginsWithTheUniformReferenceAfterTheWarmUp) {
+  Make("lgreco");
+  const auto policy = *publisher_->Initial(Window(0, 0, 3));
+  ASSERT_TRUE(policy.has_value());
+  EXPECT_EQ(policy->version(), 1u);
+  EXPECT_EQ(policy->effective_step(), 50);
+  EXPECT_EQ(policy->layers(0).codec().bits(), 4);
+  EXPECT_DOUBLE_EQ(policy->solve_seconds(), 0.003);
+}
+
+TEST_F(PolicyPublisherTest, NoneAndAWorldOfOnePublishNothing) {
+  Make("none");
+  EXPECT_FALSE(publisher_->Initial(Window(0, 0, 3))->has_value());
+  Make("lgreco", 1);
+  EXPECT_FALSE(publisher_->Initial(Window(0, 0, 3))->has_value());
+  EXPECT_EQ(publisher_->changes(), 0);
+}
+
+TEST_F(PolicyPublisherTest, APlanTakesEffectAheadOfTheNewestStep) {
+  Make("lgreco");
+  ASSERT_TRUE(publisher_->Initial(Window(0, 0, 3)).ok());
+  const auto policy = *publisher_->OnWindow(Window(0, 99, 3), Step(140));
+  ASSERT_TRUE(policy.has_value());
+  EXPECT_EQ(policy->version(), 2u);
+  EXPECT_EQ(policy->effective_step(), 146);  // 140 is done, 141 may run, 5 more to lead
+  EXPECT_EQ(policy->layers(0).codec().bits(), 3);
+}
+
+TEST_F(PolicyPublisherTest, NoPlanTakesEffectDuringTheWarmUp) {
+  Make("lgreco");
+  const auto policy = *publisher_->OnWindow(Window(0, 9, 3), Step(10));
+  ASSERT_TRUE(policy.has_value());
+  EXPECT_EQ(policy->effective_step(), 50);
+}
+
+TEST_F(PolicyPublisherTest, AnUnchangedPlanIsNotPublishedAgain) {
+  Make("lgreco");
+  ASSERT_TRUE((*publisher_->OnWindow(Window(0, 99, 3), Step(99))).has_value());
+  EXPECT_FALSE((*publisher_->OnWindow(Window(1, 199, 3), Step(199))).has_value());
+  EXPECT_TRUE((*publisher_->OnWindow(Window(2, 299, 2), Step(299))).has_value());
+  EXPECT_EQ(publisher_->changes(), 2);
+}
+
+TEST_F(PolicyPublisherTest, AWindowOutOfOrderIsRefused) {
+  Make("lgreco");
+  ASSERT_TRUE(publisher_->OnWindow(Window(3, 99, 3), Step(99)).ok());
+  EXPECT_EQ(publisher_->OnWindow(Window(3, 99, 3), Step(99)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(PolicyPublisherTest, OnlyPoliciesThatNeedErrorsNeedWindows) {
+  proto::JobConfig job = DefaultJob(2);
+  for (const auto& [policy, needs] : std::vector<std::pair<std::string, bool>>{
+           {"none", false}, {"uniform", false}, {"lgreco", true}}) {
+    job.mutable_compression()->set_policy(policy);
+    EXPECT_EQ(*NeedsWindows(job), needs) << policy;
+  }
+  job.mutable_compression()->set_policy("magic");
+  EXPECT_FALSE(NeedsWindows(job).ok());
+}
+
+}  // namespace
+}  // namespace sluice

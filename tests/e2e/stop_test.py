@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""SIGINT and SIGTERM end everything cleanly; a frozen worker and a start that fails are named."""
+
+import os
+import signal
+
+from cluster import SMALL, Job, check, run_tests
+
+ENDLESS = SMALL + ["training.steps=100000", "report.every_steps=1"]
+
+
+def stop_with(number, code):
+    job = Job(2, ENDLESS)
+    job.wait_for_step(3)
+    os.kill(job.process.pid, number)
+    job.wait_gone(30)
+    check(job.process.returncode == code, f"{job.process.returncode}, not {code}:\n{job.stderr()}")
+    summary = job.summary()
+    check(summary["failed"] is True and "stopped by" in summary["cause"], summary)
+    job.close()
+
+
+def interrupt_ends_with_130():
+    stop_with(signal.SIGINT, 130)
+
+
+def terminate_ends_with_143():
+    stop_with(signal.SIGTERM, 143)
+
+
+def a_second_interrupt_kills_at_once():
+    job = Job(2, ENDLESS)
+    job.wait_for_step(1)
+    coordinator = [pid for pid, name in job.children().items() if name == "coordinator"][0]
+    os.kill(coordinator, signal.SIGSTOP)  # cannot stop anybody any more
+    os.kill(job.process.pid, signal.SIGINT)
+    while "once more to kill" not in job.stderr():
+        pass
+    os.kill(job.process.pid, signal.SIGINT)
+    job.wait_gone(30)
+    check(job.process.returncode == 130, job.stderr())
+    job.close()
+
+
+def a_frozen_worker_is_named_and_nothing_stays():
+    job = Job(3, ENDLESS)
+    job.wait_for_step(3)
+    frozen = [pid for pid, name in job.children().items() if name == "worker 1"][0]
+    os.kill(frozen, signal.SIGSTOP)
+    job.wait_gone(60)
+    check("rank 1 (host" in job.stderr() and f"pid {frozen}) is gone" in job.stderr(), job.stderr())
+    check(job.process.returncode not in (0, None), job.stderr())
+    job.close()
+
+
+def missing_data_is_named_and_ends_the_job():
+    job = Job(2, SMALL + ["data.path=/no/such/folder"])
+    job.wait_gone(60)
+    check("/no/such/folder" in job.stderr(), job.stderr())
+    check(job.process.returncode not in (0, None), job.stderr())
+    job.close()
+
+
+run_tests([interrupt_ends_with_130, terminate_ends_with_143, a_second_interrupt_kills_at_once,
+           a_frozen_worker_is_named_and_nothing_stays, missing_data_is_named_and_ends_the_job])

@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+"""A small job with real processes: what the machine-readable output and the run directory promise."""
+
+import os
+
+from cluster import SMALL, Job, check, run_tests
+
+JOB = None
+
+
+def job():
+    """One run serves all tests that only read what it left."""
+    global JOB
+    if JOB is None:
+        JOB = Job(4, SMALL + ["training.steps=100", "data.prefetch_batches=1"])
+        check(JOB.wait(240) == 0, JOB.stderr())
+    return JOB
+
+
+def summary_has_every_promised_field():
+    summary = job().summary()
+    for key in ["test_accuracy", "steps", "world_size", "samples_per_second", "step_seconds",
+                "exposed_seconds_per_step", "wire_bytes_per_step", "predicted_bytes_per_step",
+                "raw_bytes_per_step", "policy_changes", "replicas_identical"]:
+        check(key in summary, f"{key} is missing: {summary}")
+    check(summary["steps"] == 100 and summary["world_size"] == 4, summary)
+    check(summary["test_samples"] == 10000, summary)
+
+
+def one_json_object_per_step_in_order():
+    check([step["step"] for step in job().steps()] == list(range(100)), "steps are not 0 to 99")
+
+
+def learns_something():
+    steps = job().steps()
+    check(steps[-1]["loss"] < 0.75 * steps[0]["loss"], f"{steps[0]} to {steps[-1]}")
+    check(job().summary()["test_accuracy"] > 0.5, job().summary())
+
+
+def replicas_are_identical_and_compared():
+    check(job().summary()["replicas_identical"] is True, job().summary())
+    check(job().summary()["checksums_compared"] == 10, job().summary())
+
+
+def measured_bytes_agree_with_the_prediction():
+    for step in job().steps():
+        ratio = step["wire_bytes"] / step["predicted_bytes"]
+        check(abs(ratio - 1) < 0.02, f"measured / predicted = {ratio}: {step}")
+
+
+def compression_shrinks_the_wire():
+    last = job().steps()[-1]
+    check(last["wire_bytes"] < 0.3 * job().summary()["raw_bytes_per_step"], last)
+
+
+def a_plan_is_never_larger_than_the_uniform_one():
+    policies = job().recorded("policies.jsonl")
+    check(len(policies) >= 3, f"only {len(policies)} policies")
+    for policy in policies:
+        check(policy["predicted_bytes"] <= policy["uniform_bytes"] * (1 + 1e-9), policy)
+    for policy in policies[1:]:
+        check(policy["error"] <= policy["budget"] * (1 + 1e-9), policy)
+
+
+def every_policy_takes_effect_at_its_step_or_later():
+    first_use = {}
+    for step in job().steps():
+        first_use.setdefault(step["policy_version"], step["step"])
+    for policy in job().recorded("policies.jsonl"):
+        used = first_use.get(policy["version"])
+        check(used is None or used >= policy["effective_step"], f"{policy} used at {used}")
+    check(len(first_use) >= 3, f"policies in use: {first_use}")
+
+
+def run_directory_is_complete():
+    directory = job().run_directory
+    for name in ["job.yaml", "metrics.jsonl", "policies.jsonl", "stats.jsonl", "summary.json"]:
+        check(os.path.getsize(os.path.join(directory, name)) > 0, name)
+    check(len(job().recorded("metrics.jsonl")) == 100, "metrics.jsonl")
+    checkpoint = job().summary()["checkpoint"]
+    check(os.path.isfile(os.path.join(checkpoint, "manifest.json")), checkpoint)
+
+
+def the_same_job_gives_the_same_bits():
+    again = Job(4, SMALL + ["training.steps=25", "compression.policy=uniform",
+                            "compression.rounding=stochastic"])
+    third = Job(4, SMALL + ["training.steps=25", "compression.policy=uniform",
+                            "compression.rounding=stochastic"])
+    for one in (again, third):
+        check(one.wait(240) == 0, one.stderr())
+    check([s["loss"] for s in again.steps()] == [s["loss"] for s in third.steps()],
+          "losses differ between two runs")
+    again.close()
+    third.close()
+
+
+run_tests([summary_has_every_promised_field, one_json_object_per_step_in_order, learns_something,
+           replicas_are_identical_and_compared, measured_bytes_agree_with_the_prediction,
+           compression_shrinks_the_wire, a_plan_is_never_larger_than_the_uniform_one,
+           every_policy_takes_effect_at_its_step_or_later, run_directory_is_complete,
+           the_same_job_gives_the_same_bits])

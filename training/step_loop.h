@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "comm/reducer/reducer.h"
+#include "training/trainer.h"
+
+namespace sluice {
+
+/// One step as this rank saw it.
+struct StepOutcome {
+  Step step;
+  double loss = 0;  ///< this rank's share: the sum over ranks is the global batch's mean
+  absl::Duration duration;
+  ReductionStats reduction;
+  bool has_checksum = false;
+  uint64_t checksum = 0;  ///< of the parameters after the step
+};
+
+/// Runs `trainer` for all its steps, gradients reduced by `reducer` while backward runs. The trainer's
+/// parameters must be the reducer's tensors, in order.
+/// \param checksum_every  steps between parameter checksums; the last step always has one
+/// \param on_step         after every step, on the calling thread
+/// \return the first error, with the step in its message
+/// \threadsafety the calling thread is the step loop
+absl::Status RunSteps(Trainer& trainer, Reducer& reducer, int64_t checksum_every,
+                      const std::function<void(const StepOutcome&)>& on_step);
+
+}  // namespace sluice
