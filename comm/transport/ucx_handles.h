@@ -19,6 +19,12 @@ struct UcpWorkerDeleter {
 };
 using UcpWorkerPtr = std::unique_ptr<std::remove_pointer_t<ucp_worker_h>, UcpWorkerDeleter>;
 
+/// A worker and the context that it needs.
+struct UcpEngine {
+  UcpContextPtr context;  // destroyed after the worker
+  UcpWorkerPtr worker;
+};
+
 /// A context for tagged messages whose workers can be slept on.
 /// \param transports  as UCX_TLS
 /// \error kUnavailable  with UCX's reason and the transports asked for

@@ -20,6 +20,9 @@ constexpr ucp_tag_t kEveryBit = ~ucp_tag_t{0};
 constexpr absl::Duration kPolling = absl::Microseconds(30);
 // Keeps one burst of arriving messages from hiding a deadline.
 constexpr int kMostProgressAtOnce = 256;
+// UCX 1.13 looks at its keep-alive timer in every 32nd call of progress only. With two calls per
+// tick of that timer a dead peer over shared memory could stay unnoticed for ever.
+constexpr int kCallsPerKeepAlive = 32;
 // How long the destructor waits for what was sent to leave.
 constexpr absl::Duration kFarewell = absl::Seconds(1);
 // UCX ends everything on a closed endpoint within milliseconds.
@@ -34,8 +37,7 @@ ucp_tag_t NoticeTag(Rank sender) { return kNoticeBit | WireTag(sender, 0); }
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
-    UcpContextPtr context, UcpWorkerPtr worker, Rank self,
-    const std::vector<std::string>& addresses) {
+    UcpEngine engine, Rank self, const std::vector<std::string>& addresses) {
   const auto peers = static_cast<int64_t>(addresses.size());
   if (self < Rank(0) || self >= Rank(peers) || peers > (int64_t{1} << kRankBits)) {
     return absl::InvalidArgumentError(
@@ -43,10 +45,10 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
   }
   int worker_fd = -1;
   SLUICE_RETURN_IF_ERROR(
-      FromUcs(ucp_worker_get_efd(worker.get(), &worker_fd), "UCX has no event descriptor"));
+      FromUcs(ucp_worker_get_efd(engine.worker.get(), &worker_fd), "UCX has no event descriptor"));
   SLUICE_ASSIGN_OR_RETURN(Doorbell abort_bell, Doorbell::Create());
-  std::unique_ptr<UcxMesh> mesh(new UcxMesh(std::move(context), std::move(worker), worker_fd,
-                                            std::move(abort_bell), self, addresses.size()));
+  std::unique_ptr<UcxMesh> mesh(
+      new UcxMesh(std::move(engine), worker_fd, std::move(abort_bell), self, addresses.size()));
   for (int64_t rank = 0; rank < peers; ++rank) {
     if (Rank(rank) == self) continue;
     SLUICE_RETURN_IF_ERROR(mesh->ConnectTo(Rank(rank), addresses[static_cast<size_t>(rank)]));
@@ -54,11 +56,9 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
   return mesh;
 }
 
-UcxMesh::UcxMesh(UcpContextPtr context, UcpWorkerPtr worker, int worker_fd, Doorbell abort_bell,
-                 Rank self, size_t peers)
+UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers)
     : self_(self),
-      context_(std::move(context)),
-      worker_(std::move(worker)),
+      engine_(std::move(engine)),
       worker_fd_(worker_fd),
       abort_bell_(std::move(abort_bell)),
       peers_(peers) {}
@@ -77,7 +77,7 @@ absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
   params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   params.err_handler.cb = &OnFailure;
   params.err_handler.arg = &connected;
-  const ucs_status_t status = ucp_ep_create(worker_.get(), &params, &connected.endpoint);
+  const ucs_status_t status = ucp_ep_create(engine_.worker.get(), &params, &connected.endpoint);
   if (status != UCS_OK) {
     connected.endpoint = nullptr;
     return absl::UnavailableError(absl::StrCat("connect: ", ToString(rank),
@@ -96,7 +96,7 @@ absl::Status UcxMesh::AwaitNotices(Rank from) {
   param.user_data = &sender;
   for (void*& awaited : sender.awaited_notices) {
     const ucs_status_ptr_t posted =
-        ucp_tag_recv_nbx(worker_.get(), nullptr, 0, NoticeTag(from), kEveryBit, &param);
+        ucp_tag_recv_nbx(engine_.worker.get(), nullptr, 0, NoticeTag(from), kEveryBit, &param);
     if (UCS_PTR_IS_ERR(posted)) return FromUcs(UCS_PTR_STATUS(posted), "connect");
     if (posted == nullptr) NoticeReceived(sender);
     awaited = posted;
@@ -130,7 +130,7 @@ UcxMesh::~UcxMesh() {
 
   for (Peer& left : peers_) {
     for (void* awaited : left.awaited_notices) {
-      if (awaited != nullptr) ucp_request_cancel(worker_.get(), awaited);
+      if (awaited != nullptr) ucp_request_cancel(engine_.worker.get(), awaited);
     }
     Close(left, "this process left");
   }
@@ -195,8 +195,8 @@ RequestId UcxMesh::Receive(Rank from, MessageTag tag, absl::Span<std::byte> byte
       UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
   param.cb.recv = &OnReceived;
   param.user_data = &request;
-  Started(request, ucp_tag_recv_nbx(worker_.get(), bytes.data(), bytes.size(), WireTag(from, tag),
-                                    kEveryBit, &param));
+  Started(request, ucp_tag_recv_nbx(engine_.worker.get(), bytes.data(), bytes.size(),
+                                    WireTag(from, tag), kEveryBit, &param));
   // A message that came before its sender went has been matched now; nothing else will come.
   if (!request.over && peer(from).gone) peers_went_ = true;
   return id;
@@ -278,7 +278,7 @@ absl::Status UcxMesh::OutcomeOf(const Request& request) {
 
 bool UcxMesh::Progress() {
   int moved = 0;
-  while (moved < kMostProgressAtOnce && ucp_worker_progress(worker_.get()) != 0) ++moved;
+  while (moved < kMostProgressAtOnce && ucp_worker_progress(engine_.worker.get()) != 0) ++moved;
   if (abort_requested_.load(std::memory_order_acquire) && !aborted_) EndAllAsAborted();
   if (peers_went_ && moved < kMostProgressAtOnce) EndRequestsOfGonePeers();
   return moved > 0;
@@ -293,7 +293,7 @@ void UcxMesh::EndRequestsOfGonePeers() {
       End(request, PeerGone(request.operation, other.why));
     } else {
       // One that has met its message is not cancelled by this: it ends with the transfer.
-      ucp_request_cancel(worker_.get(), request.handle);
+      ucp_request_cancel(engine_.worker.get(), request.handle);
     }
   });
 }
@@ -317,21 +317,23 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
     if (moved || polling_until == absl::InfinitePast()) polling_until = now + kPolling;
     if (now < polling_until) continue;
     // UCS_ERR_BUSY: something arrived since; progress first.
-    if (ucp_worker_arm(worker_.get()) == UCS_OK) abort_bell_.SleepOn(worker_fd_, deadline);
+    if (ucp_worker_arm(engine_.worker.get()) != UCS_OK) continue;
+    abort_bell_.SleepOn(worker_fd_, deadline);
+    for (int call = 0; call < kCallsPerKeepAlive; ++call) ucp_worker_progress(engine_.worker.get());
   }
 }
 
 void UcxMesh::End(Request& request, absl::Status why) {
   request.ended_by_us = std::move(why);
   if (request.operation.kind == Operation::Kind::kReceive) {
-    ucp_request_cancel(worker_.get(), request.handle);
+    ucp_request_cancel(engine_.worker.get(), request.handle);
     if (request.over) return;
   }
   // UCX cancels neither sends nor receives that have met their message.
   Close(peer(request.operation.peer), request.ended_by_us.message());
   const absl::Time closing = absl::Now() + kClosing;
   while (!request.over) {
-    ucp_worker_progress(worker_.get());
+    ucp_worker_progress(engine_.worker.get());
     SLUICE_CHECK(absl::Now() < closing, "UCX holds on to a request of a closed endpoint");
   }
 }
@@ -347,7 +349,7 @@ void UcxMesh::Close(Peer& closed, absl::string_view why) {
   if (!UCS_PTR_IS_PTR(closing)) return;
   const absl::Time deadline = absl::Now() + kClosing;
   while (ucp_request_check_status(closing) == UCS_INPROGRESS) {
-    ucp_worker_progress(worker_.get());
+    ucp_worker_progress(engine_.worker.get());
     SLUICE_CHECK(absl::Now() < deadline, "UCX does not close an endpoint");
   }
   ucp_request_free(closing);

@@ -41,8 +41,7 @@ class UcxMesh : public Transport {
   /// \error kUnavailable      naming the rank that cannot be reached
   /// \error kInvalidArgument  `self` or an address is not possible
   static absl::StatusOr<std::unique_ptr<Transport>> Connect(
-      UcpContextPtr context, UcpWorkerPtr worker, Rank self,
-      const std::vector<std::string>& addresses);
+      UcpEngine engine, Rank self, const std::vector<std::string>& addresses);
 
   /// Says goodbye, waits briefly until what was sent has left this process, and closes.
   ~UcxMesh() override;
@@ -78,8 +77,7 @@ class UcxMesh : public Transport {
     absl::Status ended_by_us;  // why it was cancelled; OK if it was not
   };
 
-  UcxMesh(UcpContextPtr context, UcpWorkerPtr worker, int worker_fd, Doorbell abort_bell, Rank self,
-          size_t peers);
+  UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers);
 
   absl::Status ConnectTo(Rank rank, const std::string& address);
   absl::Status AwaitNotices(Rank from);
@@ -118,9 +116,7 @@ class UcxMesh : public Transport {
   static void OnFailure(void* peer, ucp_ep_h endpoint, ucs_status_t status);
 
   const Rank self_;
-  // The worker needs its context, hence the order.
-  const UcpContextPtr context_;
-  UcpWorkerPtr worker_;
+  const UcpEngine engine_;
   const int worker_fd_;
   Doorbell abort_bell_;
   std::vector<Peer> peers_;  // never resized: UCX holds pointers

@@ -15,20 +15,18 @@ constexpr char kDefaultTransports[] = "posix,cma,tcp,self";
 
 class Seed : public UcxEndpointSeed {
  public:
-  Seed(UcpContextPtr context, UcpWorkerPtr worker, std::string address)
-      : context_(std::move(context)), worker_(std::move(worker)), address_(std::move(address)) {}
+  Seed(UcpEngine engine, std::string address)
+      : engine_(std::move(engine)), address_(std::move(address)) {}
 
   const std::string& address() const override { return address_; }
 
   absl::StatusOr<std::unique_ptr<Transport>>
       Connect(Rank self, const std::vector<std::string>& addresses) && override {
-    return UcxMesh::Connect(std::move(context_), std::move(worker_), self, addresses);
+    return UcxMesh::Connect(std::move(engine_), self, addresses);
   }
 
  private:
-  // The worker needs its context, hence the order.
-  UcpContextPtr context_;
-  UcpWorkerPtr worker_;
+  UcpEngine engine_;
   const std::string address_;
 };
 
@@ -40,10 +38,11 @@ absl::StatusOr<std::unique_ptr<UcxEndpointSeed>> UcxEndpointSeed::Create(const O
       by_user != nullptr ? by_user
                          : (options.transports.empty() ? kDefaultTransports : options.transports);
   PrepareUcxEnvironment(transports);
-  SLUICE_ASSIGN_OR_RETURN(UcpContextPtr context, CreateUcpContext(transports));
-  SLUICE_ASSIGN_OR_RETURN(UcpWorkerPtr worker, CreateUcpWorker(context.get()));
-  SLUICE_ASSIGN_OR_RETURN(std::string address, UcpWorkerAddress(worker.get()));
-  return std::make_unique<Seed>(std::move(context), std::move(worker), std::move(address));
+  UcpEngine engine;
+  SLUICE_ASSIGN_OR_RETURN(engine.context, CreateUcpContext(transports));
+  SLUICE_ASSIGN_OR_RETURN(engine.worker, CreateUcpWorker(engine.context.get()));
+  SLUICE_ASSIGN_OR_RETURN(std::string address, UcpWorkerAddress(engine.worker.get()));
+  return std::make_unique<Seed>(std::move(engine), std::move(address));
 }
 
 std::string UcxVersion() { return ucp_get_version_string(); }
