@@ -11,6 +11,14 @@
     }                                                         \
   } while (false)
 
+/// The same with "`where`: " in front of the message; `where` is evaluated only on an error.
+#define SLUICE_RETURN_IF_ERROR_AT(expression, where)                          \
+  do {                                                                        \
+    if (::absl::Status sluice_status_ = (expression); !sluice_status_.ok()) { \
+      return ::sluice::Annotate(sluice_status_, where);                       \
+    }                                                                         \
+  } while (false)
+
 /// Assigns the value of a StatusOr to `lhs` (a declaration or an lvalue), or returns its status.
 #define SLUICE_ASSIGN_OR_RETURN(lhs, expression) \
   SLUICE_ASSIGN_OR_RETURN_IMPL_(SLUICE_CONCAT_(sluice_status_or_, __LINE__), lhs, expression)

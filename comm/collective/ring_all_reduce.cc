@@ -67,7 +67,9 @@ absl::Status Ring(const CollectiveContext& context, absl::Span<T> data) {
 template <class T>
 absl::Status NamedRing(const CollectiveContext& context, absl::Span<T> data) {
   if (context.world_size == 1 || data.empty()) return absl::OkStatus();
-  return Annotate(Ring(context, data), absl::StrCat("ring all-reduce ", context.operation));
+  SLUICE_RETURN_IF_ERROR_AT(Ring(context, data),
+                            absl::StrCat("ring all-reduce ", context.operation));
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -73,8 +73,8 @@ absl::Status Run(const CollectiveContext& context, ChunkCodec& codec,
   for (int from = 0; from < ranks; ++from) {
     if (from == self) continue;
     SLUICE_RETURN_IF_ERROR(requests.Wait(number++));
-    SLUICE_RETURN_IF_ERROR(Annotate(codec.AddReceived(Rank(from), received.Next(mine)),
-                                    absl::StrCat("encoding from rank ", from)));
+    SLUICE_RETURN_IF_ERROR_AT(codec.AddReceived(Rank(from), received.Next(mine)),
+                              absl::StrCat("encoding from rank ", from));
   }
 
   const absl::Span<std::byte> sum = send.Next(mine);
@@ -85,8 +85,8 @@ absl::Status Run(const CollectiveContext& context, ChunkCodec& codec,
   for (int from = 0; from < ranks; ++from) {
     if (from == self) continue;
     SLUICE_RETURN_IF_ERROR(requests.Wait(number++));
-    SLUICE_RETURN_IF_ERROR(Annotate(codec.TakeSum(from, received.Next(codec.ChunkBytes(from))),
-                                    absl::StrCat("sum from rank ", from)));
+    SLUICE_RETURN_IF_ERROR_AT(codec.TakeSum(from, received.Next(codec.ChunkBytes(from))),
+                              absl::StrCat("sum from rank ", from));
   }
   return requests.WaitForAll();
 }
@@ -95,8 +95,9 @@ absl::Status Run(const CollectiveContext& context, ChunkCodec& codec,
 
 absl::Status ScatterReduceAllGather(const CollectiveContext& context, ChunkCodec& codec,
                                     ScatterReduceBuffers& buffers) {
-  return Annotate(Run(context, codec, buffers),
-                  absl::StrCat("scatter-reduce-allgather ", context.operation));
+  SLUICE_RETURN_IF_ERROR_AT(Run(context, codec, buffers),
+                            absl::StrCat("scatter-reduce-allgather ", context.operation));
+  return absl::OkStatus();
 }
 
 }  // namespace sluice

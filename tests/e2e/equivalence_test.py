@@ -14,7 +14,7 @@ STEPS = 50
 def reference(job):
     """Losses of the independent single-process loop on the job as resolved."""
     env = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    text = subprocess.run([PLAIN, os.path.join(job.run_directory, "job.yaml"), "--steps", str(STEPS)],
+    text = subprocess.run([PLAIN, "--job=" + os.path.join(job.run_directory, "job.yaml"), f"--steps={STEPS}"],
                           stdout=subprocess.PIPE, check=True, env=env, universal_newlines=True).stdout
     return [json.loads(line)["loss"] for line in text.splitlines()]
 

@@ -4,13 +4,10 @@
 //
 //   plain_libtorch --job=FILE [--steps=N]
 //
-// FILE is a JobConfig as Protobuf JSON or, if it ends in .textproto or .txtpb, in text format, with
-// every field set. Prints one line {"step": 0, "loss": 2.30} per step; set OPENBLAS_NUM_THREADS=1
+// FILE is a job file. Prints one line {"step": 0, "loss": 2.30} per step; set OPENBLAS_NUM_THREADS=1
 // as the workers have it.
 
 #include <ATen/Parallel.h>
-#include <google/protobuf/text_format.h>
-#include <google/protobuf/util/json_util.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
@@ -18,40 +15,23 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "models/data/batch_sampler.h"
 #include "models/data/fashion_mnist.h"
 #include "models/data/image_batch.h"
 #include "models/torch_guard.h"
 #include "models/zoo/zoo.h"
+#include "orchestrator/config/job_loader.h"
 #include "proto/job.pb.h"
 
-ABSL_FLAG(std::string, job, "", "JobConfig with every field set, as Protobuf JSON or text format");
+ABSL_FLAG(std::string, job, "", "job file");
 ABSL_FLAG(int64_t, steps, 0, "steps to run; 0 = the job's");
 
 namespace sluice {
 namespace {
-
-absl::StatusOr<proto::JobConfig> ReadJob(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return absl::NotFoundError(absl::StrCat("--job: cannot read \"", path, "\""));
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
-  proto::JobConfig job;
-  if (absl::EndsWith(path, ".textproto") || absl::EndsWith(path, ".txtpb")) {
-    if (google::protobuf::TextFormat::ParseFromString(text, &job)) return job;
-    return absl::InvalidArgumentError(path + ": not a JobConfig in text format");
-  }
-  const auto parsed = google::protobuf::util::JsonStringToMessage(text, &job);
-  if (!parsed.ok()) return absl::InvalidArgumentError(path + ": " + parsed.ToString());
-  return job;
-}
 
 std::unique_ptr<torch::optim::Optimizer> Optimizer(const proto::Optimizer& settings,
                                                    std::vector<torch::Tensor> parameters) {
@@ -119,7 +99,7 @@ absl::Status Run(const proto::JobConfig& job, int64_t steps) {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("prints a job's losses as plain LibTorch has them");
   absl::ParseCommandLine(argc, argv);
-  const auto job = sluice::ReadJob(absl::GetFlag(FLAGS_job));
+  const auto job = sluice::LoadJob(absl::GetFlag(FLAGS_job), {});
   const absl::Status status =
       job.ok() ? sluice::Run(*job, absl::GetFlag(FLAGS_steps)) : job.status();
   if (status.ok()) return 0;
