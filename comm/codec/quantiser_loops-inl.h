@@ -11,6 +11,7 @@
 
 #include "comm/codec/bit_packing-inl.h"
 #include "comm/codec/quantised_body.h"
+#include "comm/codec/rounding-inl.h"
 #include "comm/codec/uniform-inl.h"
 #include "comm/codec/vector_io-inl.h"
 
@@ -21,20 +22,6 @@ namespace HWY_NAMESPACE {
 constexpr size_t kChunk = kMaxPackedCodes;
 constexpr size_t kSlack = 64;  // what whole vectors may touch past the end of a chunk
 
-HWY_INLINE IntVec RoundToNearest(FloatVec position, float top) {
-  const FloatTag d;
-  return hn::ConvertTo(IntTag(), hn::Min(hn::Add(position, hn::Set(d, 0.5f)), hn::Set(d, top)));
-}
-
-// Up when `uniform` is below the fraction: the expectation is `position`, and a whole one stays.
-HWY_INLINE IntVec RoundAtRandom(FloatVec position, FloatVec uniform, float top) {
-  const FloatTag d;
-  const FloatVec capped = hn::Min(position, hn::Set(d, top));
-  const FloatVec down = hn::ConvertTo(d, hn::ConvertTo(IntTag(), capped));
-  const FloatVec up = hn::IfThenElseZero(hn::Lt(uniform, hn::Sub(capped, down)), hn::Set(d, 1.0f));
-  return hn::ConvertTo(IntTag(), hn::Add(down, up));
-}
-
 template <bool kStochastic, class Q>
 HWY_INLINE IntVec CodeOf(const Q& bucket, FloatVec x, FloatVec uniform) {
   const FloatVec position = bucket.Position(x);
@@ -42,9 +29,9 @@ HWY_INLINE IntVec CodeOf(const Q& bucket, FloatVec x, FloatVec uniform) {
                                     : RoundToNearest(position, bucket.top()));
 }
 
-// `uniform` is unused unless kStochastic.
+// `draws` is unused unless kStochastic.
 template <bool kStochastic, class Q>
-HWY_INLINE void QuantiseRun(const Q& bucket, const float* in, size_t n, const float* uniform,
+HWY_INLINE void QuantiseRun(const Q& bucket, const float* in, size_t n, const uint16_t* draws,
                             uint8_t* codes) {
   if (!bucket.HasLevels()) {
     memset(codes, 0, n);
@@ -53,11 +40,11 @@ HWY_INLINE void QuantiseRun(const Q& bucket, const float* in, size_t n, const fl
   const FloatTag d;
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const FloatVec u = kStochastic ? hn::LoadU(d, uniform + i) : hn::Zero(d);
+    const FloatVec u = kStochastic ? LoadUniform(draws + i) : hn::Zero(d);
     StoreCodes(CodeOf<kStochastic>(bucket, hn::LoadU(d, in + i), u), codes + i);
   }
   if (i < n) {
-    const FloatVec u = kStochastic ? LoadFirst(uniform + i, n - i) : hn::Zero(d);
+    const FloatVec u = kStochastic ? LoadFirstUniform(draws + i, n - i) : hn::Zero(d);
     // Lanes past the end quantise garbage that is not stored.
     StoreFirstCodes(CodeOf<kStochastic>(bucket, LoadFirst(in + i, n - i), u), codes + i, n - i);
   }
@@ -73,13 +60,13 @@ HWY_INLINE void EncodeQuantised(const float* in, size_t n, const QuantiserParams
   memset(body + layout.bytes - 8, 0, 8);  // the padding
 
   alignas(64) uint8_t scratch[kChunk + kSlack];
-  alignas(64) float uniform[kStochastic ? kChunk + kSlack : 1];
+  alignas(64) uint16_t draws[kStochastic ? kChunk + kSlack : 1];
   Q bucket(typename Q::Summary{}, params.bits);
   size_t bucket_end = 0;
   for (size_t begin = 0; begin < n; begin += kChunk) {
     const size_t count = n - begin < kChunk ? n - begin : kChunk;
     uint8_t* codes = params.bits == 8 ? out + begin : scratch;
-    if (kStochastic) FillUniform(key, begin, count, uniform);
+    if (kStochastic) FillDraws(key, begin, count, draws);
     for (size_t i = 0; i < count;) {
       const size_t at = begin + i;
       if (at == bucket_end) {
@@ -90,8 +77,7 @@ HWY_INLINE void EncodeQuantised(const float* in, size_t n, const QuantiserParams
         scale += Q::kScaleBytes;
       }
       const size_t run = (bucket_end - begin < count ? bucket_end - begin : count) - i;
-      QuantiseRun<kStochastic>(bucket, in + at, run, kStochastic ? uniform + i : nullptr,
-                               codes + i);
+      QuantiseRun<kStochastic>(bucket, in + at, run, kStochastic ? draws + i : nullptr, codes + i);
       i += run;
     }
     if (params.bits == 8) continue;

@@ -27,28 +27,42 @@ HWY_INLINE WordVec MultiplyWords(WordVec x) {
   return hn::Add(hn::MulEven(low, factor_low), hn::ShiftLeft<32>(middle));
 }
 
-// uniform[i] in [0, 1) for the elements first + i, i < count: 24 bits of the i-th half of the
-// stream RandomKey::Bits, low half first. Fills whole vectors: `uniform` has room for count +
-// kLanes. \pre first is even
-HWY_INLINE void FillUniform(uint64_t key, uint64_t first, size_t count, float* uniform) {
+using HalfTag = hn::Rebind<uint16_t, FloatTag>;  // sixteen bits per float lane
+
+// draws[i] is the draw of element first + i, i < count: element e gets bits 16 (e mod 4) to
+// 16 (e mod 4) + 15 of RandomKey::Bits(e / 4). Fills whole vectors: `draws` has room for
+// count + 2 kLanes.
+// \pre first is a multiple of 4
+HWY_INLINE void FillDraws(uint64_t key, uint64_t first, size_t count, uint16_t* draws) {
   constexpr uint64_t kGolden = 0x9e3779b97f4a7c15u;  // see MixBits in base/random.h
+  constexpr size_t kWords = kLanes / 2;
   const WordTag d64;
-  const FloatTag df;
-  const IntTag di;
-  const WordVec stride = hn::Set(d64, kGolden * (kLanes / 2));
-  uint64_t first_states[kLanes / 2];
-  for (size_t i = 0; i < kLanes / 2; ++i) first_states[i] = key + (first / 2 + i + 1) * kGolden;
+  const hn::Repartition<uint16_t, FloatTag> d16;
+  const WordVec stride = hn::Set(d64, kGolden * kWords);
+  uint64_t first_states[kWords];
+  for (size_t i = 0; i < kWords; ++i) first_states[i] = key + (first / 4 + i + 1) * kGolden;
   WordVec state = hn::LoadU(d64, first_states);
-  for (size_t i = 0; i < count; i += kLanes) {
+  for (size_t i = 0; i < count; i += 2 * kLanes) {
     WordVec x = state;
     x = MultiplyWords<0xbf58476d1ce4e5b9u>(hn::Xor(x, hn::ShiftRight<30>(x)));
     x = MultiplyWords<0x94d049bb133111ebu>(hn::Xor(x, hn::ShiftRight<27>(x)));
     x = hn::Xor(x, hn::ShiftRight<31>(x));
-    const auto top24 = hn::ShiftRight<8>(hn::BitCast(hn::RebindToUnsigned<FloatTag>(), x));
-    const FloatVec value = hn::ConvertTo(df, hn::BitCast(di, top24));
-    hn::StoreU(hn::Mul(value, hn::Set(df, 0x1p-24f)), df, uniform + i);
+    hn::StoreU(hn::BitCast(d16, x), d16, draws + i);
     state = hn::Add(state, stride);
   }
+}
+
+// (draw + 0.5) / 2^16: uniform in (0, 1), one per float lane.
+HWY_INLINE FloatVec LoadUniform(const uint16_t* draws) {
+  const FloatTag d;
+  const FloatVec whole = hn::ConvertTo(d, hn::PromoteTo(IntTag(), hn::LoadU(HalfTag(), draws)));
+  return hn::Mul(hn::Add(whole, hn::Set(d, 0.5f)), hn::Set(d, 0x1p-16f));
+}
+
+HWY_INLINE FloatVec LoadFirstUniform(const uint16_t* draws, size_t count) {
+  uint16_t buffer[kLanes] = {};
+  memcpy(buffer, draws, count * sizeof(uint16_t));
+  return LoadUniform(buffer);
 }
 
 }  // namespace HWY_NAMESPACE
