@@ -18,9 +18,11 @@ size_t EncodedBytes(const CodecConfig& config, int64_t elements);
 
 /// Writes one record; allocates nothing. Any input is allowed: a quantiser's bucket that holds a
 /// NaN or an infinity, or whose range or norm exceeds fp32, decodes to NaN throughout; casts keep a
-/// NaN or an infinity in its place. \param key  stream for stochastic rounding; element i draws 16
-/// bits from key.Bits(i / 4), so that
-///             the result does not depend on the vector width or on the thread
+/// NaN or an infinity in its place.
+///
+/// \param key  stream for stochastic rounding; element i draws 16 bits from key.Bits(i / 4), the
+/// same
+///             for every vector width and thread
 /// \pre out.size() == EncodedBytes(config, in.size()); `in` and `out` do not overlap
 void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key,
             absl::Span<std::byte> out);

@@ -7,15 +7,13 @@
 
 namespace sluice {
 
-/// How a span of floats becomes bytes. The numbers are on the wire (docs/wire_formats.md): append
-/// only.
+/// How a span of floats becomes bytes. The numbers are on the wire (docs/codecs.md): append only.
 enum class CodecKind : uint8_t {
   kRaw = 0,     ///< fp32, little-endian
   kFp16 = 1,    ///< IEEE half, round to nearest even; beyond its range: infinity
   kBf16 = 2,    ///< bfloat16, round to nearest even
   kMaxMin = 3,  ///< per bucket: min and step, then levels of `bits` bits (CGX, Markov et al. 2022)
-  kL2Norm = 4,  ///< per bucket: L2 norm, then a sign and a level of the norm (QSGD, Alistarh et al.
-                ///< 2017, 3.1)
+  kL2Norm = 4,  ///< per bucket: L2 norm, then signs and levels (QSGD, Alistarh et al. 2017, 3.1)
 };
 
 /// A codec with its parameters. Equal configs encode equally; a value type, freely copied.

@@ -22,28 +22,64 @@ HWY_INLINE float ScaleFor(float step) {
   return __builtin_ldexpf(1.0f, -limited);
 }
 
-// Squared error of each lane, times the square of `scale`.
+// What rounding makes of one vector: the error `low` or, with probability `fraction`, `high`.
+// Rounding to nearest has `low` alone.
+struct Errors {
+  FloatVec low;
+  FloatVec high;
+  FloatVec fraction;
+};
+
 template <bool kStochastic, class Q>
-HWY_INLINE FloatVec ScaledError(const Q& bucket, FloatVec x, FloatVec scale) {
+HWY_INLINE Errors ErrorsOf(const Q& bucket, FloatVec x) {
   const FloatTag d;
   const FloatVec position = bucket.Position(x);
   if (!kStochastic) {
-    const FloatVec value = bucket.Value(bucket.Code(x, RoundToNearest(position, bucket.top())));
-    const FloatVec error = hn::Mul(hn::Sub(x, value), scale);
-    return hn::Mul(error, error);
+    const IntVec level = RoundToNearest(position, bucket.top());
+    const FloatVec error = hn::Sub(x, bucket.Value(bucket.Code(x, level)));
+    return {error, error, hn::Zero(d)};
   }
-  // The expectation over the draw: up with the probability of the fraction, else down.
   const FloatVec top = hn::Set(d, bucket.top());
   const FloatVec capped = hn::Min(position, top);
   const IntVec down = hn::ConvertTo(IntTag(), capped);
   const FloatVec below = hn::ConvertTo(d, down);
-  const FloatVec fraction = hn::Sub(capped, below);
   const IntVec up = hn::ConvertTo(IntTag(), hn::Min(hn::Add(below, hn::Set(d, 1.0f)), top));
-  const FloatVec error_down = hn::Mul(hn::Sub(x, bucket.Value(bucket.Code(x, down))), scale);
-  const FloatVec error_up = hn::Mul(hn::Sub(x, bucket.Value(bucket.Code(x, up))), scale);
-  const FloatVec square_down = hn::Mul(error_down, error_down);
-  const FloatVec square_up = hn::Mul(error_up, error_up);
-  return hn::Add(square_down, hn::Mul(fraction, hn::Sub(square_up, square_down)));
+  return {hn::Sub(x, bucket.Value(bucket.Code(x, down))),
+          hn::Sub(x, bucket.Value(bucket.Code(x, up))), hn::Sub(capped, below)};
+}
+
+// Expected squared error of each lane, times the square of `scale`.
+template <bool kStochastic>
+HWY_INLINE FloatVec Squared(const Errors& errors, FloatVec scale) {
+  const FloatVec low = hn::Mul(errors.low, scale);
+  const FloatVec low_square = hn::Mul(low, low);
+  if (!kStochastic) return low_square;
+  const FloatVec high = hn::Mul(errors.high, scale);
+  const FloatVec high_square = hn::Mul(high, high);
+  return hn::Add(low_square, hn::Mul(errors.fraction, hn::Sub(high_square, low_square)));
+}
+
+// The sum in double precision, for buckets whose errors are tiny beside their step.
+template <bool kStochastic, class Q>
+HWY_INLINE double PreciseBucketError(const Q& bucket, const float* in, size_t n) {
+  const FloatTag d;
+  double total = 0;
+  for (size_t i = 0; i < n; i += kLanes) {
+    const size_t count = n - i < kLanes ? n - i : kLanes;
+    const Errors errors = ErrorsOf<kStochastic>(bucket, LoadFirst(in + i, count));
+    float low[kLanes];
+    float high[kLanes];
+    float fraction[kLanes];
+    hn::StoreU(errors.low, d, low);
+    hn::StoreU(errors.high, d, high);
+    hn::StoreU(errors.fraction, d, fraction);
+    for (size_t k = 0; k < count; ++k) {
+      const double low_square = static_cast<double>(low[k]) * low[k];
+      const double high_square = static_cast<double>(high[k]) * high[k];
+      total += low_square + fraction[k] * (high_square - low_square);
+    }
+  }
+  return total;
 }
 
 template <bool kStochastic, class Q>
@@ -58,15 +94,21 @@ HWY_INLINE double BucketError(const Q& bucket, const float* in, size_t n) {
     FloatVec sum = hn::Zero(d);
     size_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
-      sum = hn::Add(sum, ScaledError<kStochastic>(bucket, hn::LoadU(d, in + i), scales));
+      const Errors errors = ErrorsOf<kStochastic>(bucket, hn::LoadU(d, in + i));
+      sum = hn::Add(sum, Squared<kStochastic>(errors, scales));
     }
     if (i < end) {
-      const FloatVec error = ScaledError<kStochastic>(bucket, LoadFirst(in + i, end - i), scales);
+      const Errors errors = ErrorsOf<kStochastic>(bucket, LoadFirst(in + i, end - i));
       float lanes[kLanes];
-      hn::StoreU(error, d, lanes);
+      hn::StoreU(Squared<kStochastic>(errors, scales), d, lanes);
       for (size_t k = 0; k < end - i; ++k) total += lanes[k];
     }
     total += hn::GetLane(hn::SumOfLanes(d, sum));
+  }
+  // So small a sum may have lost squares that vanished in fp32: an outlier makes the step huge, and
+  // what it wipes out is the error.
+  if (total < static_cast<double>(n) * 0x1p-100) {
+    return PreciseBucketError<kStochastic>(bucket, in, n);
   }
   return total / (static_cast<double>(scale) * scale);
 }

@@ -27,7 +27,7 @@ using ByteTag = hn::Rebind<uint8_t, FloatTag>;  // one byte per float lane
 
 constexpr size_t kLanes = hn::MaxLanes(FloatTag());
 
-// in[0, count) and zeros, count < kLanes.
+// in[0, count) and zeros, count <= kLanes.
 HWY_INLINE FloatVec LoadFirst(const float* in, size_t count) {
   float buffer[kLanes] = {};
   memcpy(buffer, in, count * sizeof(float));

@@ -17,34 +17,34 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-// Largest |x - decoded| that the codec allows for element i.
-double ErrorBound(const CodecConfig& config, const std::vector<float>& values, size_t i) {
-  const double x = std::fabs(values[i]);
-  switch (config.kind) {
-    case CodecKind::kRaw:
-      return 0;
-    case CodecKind::kFp16:
-      return std::max(x * 0x1p-11, 0x1p-25);
-    case CodecKind::kBf16:
-      return x * 0x1p-8;
-    case CodecKind::kMaxMin:
-    case CodecKind::kL2Norm:
-      break;
+// Largest |x - decoded| that the codec allows, by element.
+std::vector<double> ErrorBounds(const CodecConfig& config, const std::vector<float>& values) {
+  std::vector<double> bounds(values.size(), 0.0);
+  if (config.bucket_size == 0) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double x = std::fabs(values[i]);
+      if (config.kind == CodecKind::kFp16) bounds[i] = std::max(x * 0x1p-11, 0x1p-25);
+      if (config.kind == CodecKind::kBf16) bounds[i] = x * 0x1p-8;
+    }
+    return bounds;
   }
-  const size_t begin = i / config.bucket_size * config.bucket_size;
-  const size_t end = std::min(values.size(), begin + config.bucket_size);
-  double min = values[begin], max = values[begin], squares = 0;
-  for (size_t k = begin; k < end; ++k) {
-    min = std::min<double>(min, values[k]);
-    max = std::max<double>(max, values[k]);
-    squares += static_cast<double>(values[k]) * values[k];
+  for (size_t begin = 0; begin < values.size(); begin += config.bucket_size) {
+    const size_t end = std::min(values.size(), begin + config.bucket_size);
+    double min = values[begin], max = values[begin], squares = 0;
+    for (size_t i = begin; i < end; ++i) {
+      min = std::min<double>(min, values[i]);
+      max = std::max<double>(max, values[i]);
+      squares += static_cast<double>(values[i]) * values[i];
+    }
+    const double step = config.kind == CodecKind::kMaxMin
+                            ? (max - min) / ((1 << config.bits) - 1)
+                            : std::sqrt(squares) / ((1 << (config.bits - 1)) - 1);
+    // Rounding of unit, position and value in fp32 comes on top.
+    const double largest = std::max(std::fabs(min), std::fabs(max)) + std::sqrt(squares) * 0x1p-4;
+    const double bound = step * (config.stochastic ? 1.0 : 0.5) * (1 + 1e-4) + largest * 0x1p-22;
+    std::fill(bounds.begin() + begin, bounds.begin() + end, bound);
   }
-  const double unit = config.kind == CodecKind::kMaxMin
-                          ? (max - min) / ((1 << config.bits) - 1)
-                          : std::sqrt(squares) / ((1 << (config.bits - 1)) - 1);
-  const double largest = std::max(std::fabs(min), std::fabs(max)) + std::sqrt(squares) * 0x1p-4;
-  // Rounding of unit, position and value in fp32 comes on top.
-  return unit * (config.stochastic ? 1.0 : 0.5) * (1 + 1e-4) + largest * 0x1p-22;
+  return bounds;
 }
 
 class CodecTest : public ::testing::TestWithParam<CodecConfig> {};
@@ -55,9 +55,9 @@ TEST_P(CodecTest, DecodeInvertsEncodeWithinTheBound) {
       const std::vector<float> values = Gaussian(RandomKey(1).With(n), n, scale);
       const std::vector<float> decoded =
           DecodeRecord(GetParam(), EncodeRecord(GetParam(), values), n);
+      const std::vector<double> bounds = ErrorBounds(GetParam(), values);
       for (int64_t i = 0; i < n; ++i) {
-        ASSERT_LE(std::fabs(static_cast<double>(values[i]) - decoded[i]),
-                  ErrorBound(GetParam(), values, i))
+        ASSERT_LE(std::fabs(static_cast<double>(values[i]) - decoded[i]), bounds[i])
             << "element " << i << " of " << n << ": " << values[i] << " became " << decoded[i];
       }
     }

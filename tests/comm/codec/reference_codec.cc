@@ -35,9 +35,8 @@ class Writer {
 };
 
 float Uniform(RandomKey key, size_t element) {
-  const uint64_t bits = key.Bits(element / 2);
-  const uint32_t half = static_cast<uint32_t>(element % 2 == 0 ? bits : bits >> 32);
-  return static_cast<float>(half >> 8) * 0x1p-24f;
+  const uint64_t draw = key.Bits(element / 4) >> (16 * (element % 4)) & 0xffff;
+  return (static_cast<float>(draw) + 0.5f) * 0x1p-16f;
 }
 
 uint32_t Round(const CodecConfig& config, float position, float top, RandomKey key,
