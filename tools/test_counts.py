@@ -18,7 +18,7 @@ GOOD = ("PASSED", "FLAKY")
 
 def read_events(path):
     """The last result of each (target, run, shard), and targets that never ran."""
-    results, broken = {}, []
+    results, broken, not_tests = {}, [], set()
     with open(path, encoding="utf-8") as events:
         for line in events:
             event = json.loads(line)
@@ -27,6 +27,9 @@ def read_events(path):
                 key = name["testResult"]
                 run = (key["label"], key.get("run", 1), key.get("shard", 1))
                 results[run] = event["testResult"]
+            elif "targetConfigured" in name:
+                if not event.get("configured", {}).get("targetKind", "_test rule").endswith("_test rule"):
+                    not_tests.add(name["targetConfigured"]["label"])
             elif "testSummary" in name:
                 status = event["testSummary"].get("overallStatus", "NO_STATUS")
                 if status in ("FAILED_TO_BUILD", "NO_STATUS", "INCOMPLETE"):
@@ -36,7 +39,8 @@ def read_events(path):
             elif "targetCompleted" in name and not event.get("completed", {}).get("success"):
                 broken.append((name["targetCompleted"]["label"], "not built"))
     ran = {label for label, _, _ in results}
-    return results, sorted({label: why for label, why in broken if label not in ran}.items())
+    others = ran | not_tests  # a library that does not build breaks tests, or else bazel's status
+    return results, sorted({label: why for label, why in broken if label not in others}.items())
 
 
 def count_cases(xml_path):
