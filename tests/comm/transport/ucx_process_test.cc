@@ -48,8 +48,9 @@ std::string ReadText(int fd) {
   return text;
 }
 
+// Large messages in both directions: from then on the connection is complete (docs/transport.md).
 absl::Status Meet(Transport& transport, Rank other) {
-  std::vector<std::byte> mine(1), theirs(1);
+  std::vector<std::byte> mine(4 << 20), theirs(mine.size());
   const RequestId receive = transport.Receive(other, kMeet, absl::MakeSpan(theirs));
   const RequestId send = transport.Send(other, kMeet, mine);
   return WaitAll(transport, {receive, send}, absl::Now() + absl::Minutes(1));
@@ -189,6 +190,18 @@ TEST_P(UcxProcessTest, KilledPeerEndsALargeSend) {
   child.Kill();
   const absl::Status outcome = transport->Wait(send, Never());
   EXPECT_EQ(outcome.code(), absl::StatusCode::kUnavailable) << outcome;
+}
+
+TEST_P(UcxProcessTest, KilledPeerThatNeverProgressedLeavesALargeSendNoLongerThanItsDeadline) {
+  Child child(GetParam(), "stranger");
+  const auto transport = ConnectTo(child, /*stranger=*/true);
+  const std::vector<std::byte> large(kLargeBytes);
+  const RequestId send = transport->Send(Rank(1), kLarge, large);
+  child.Kill();
+  const absl::Status outcome = transport->Wait(send, absl::Now() + absl::Milliseconds(500));
+  EXPECT_THAT(outcome.code(),
+              testing::AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kDeadlineExceeded))
+      << outcome;
 }
 
 TEST_P(UcxProcessTest, SenderKilledWhileSendingEndsTheReceive) {
