@@ -1,6 +1,6 @@
 #include "orchestrator/commands/process_setup.h"
 
-#include <pthread.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,12 +10,19 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/exit_codes.h"
 
 namespace sluice {
+namespace {
+
+// Where the signal handler writes: it can reach nothing but a global.
+int signal_pipe = -1;
+
+}  // namespace
 
 std::string HostName() {
   char name[256] = {};
@@ -32,14 +39,22 @@ proto::ProcessInfo ThisProcess(proto::Role role) {
 }
 
 void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal) {
-  sigset_t mask;
-  sigemptyset(&mask);
-  sigaddset(&mask, SIGTERM);
-  sigaddset(&mask, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &mask, nullptr);
-  std::thread([mask, on_signal = std::move(on_signal)] {
-    int signal = 0;
-    sigwait(&mask, &signal);
+  int ends[2];
+  SLUICE_CHECK(pipe2(ends, O_CLOEXEC) == 0, "a process can have a pipe");
+  signal_pipe = ends[1];
+  // A handler, not sigwait: libraries have made threads before main, which block nothing.
+  struct sigaction action = {};
+  action.sa_handler = [](int signal) {
+    const char byte = static_cast<char>(signal);
+    if (write(signal_pipe, &byte, 1) != 1) _exit(128 + signal);
+  };
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::thread([fd = ends[0], on_signal = std::move(on_signal)] {
+    char signal = 0;
+    while (read(fd, &signal, 1) != 1) {
+    }
     const int launcher = absl::GetFlag(FLAGS_launcher_pid);
     if (launcher > 0 && getppid() != launcher) {
       on_signal(absl::StrCat("the launcher (host ", HostName(), ", pid ", launcher,

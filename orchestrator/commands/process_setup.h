@@ -19,7 +19,7 @@ std::string HostName();
 proto::ProcessInfo ThisProcess(proto::Role role);
 
 /// Calls `on_signal` on a thread of its own for the first SIGTERM or SIGINT, with a sentence that says who
-/// ended the process: the user's signal, or the launcher's death. Call before any other thread is made.
+/// ended the process: the user's signal, or the launcher's death. Once per process.
 void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal);
 
 /// Ends the process with `exit_code` after `seconds`, whatever hangs: the last resort behind an orderly end.

@@ -78,7 +78,7 @@ def run_directory_is_complete():
         check(os.path.getsize(os.path.join(directory, name)) > 0, name)
     check(len(job().recorded("metrics.jsonl")) == 100, "metrics.jsonl")
     checkpoint = job().summary()["checkpoint"]
-    check(os.path.isfile(os.path.join(checkpoint, "manifest.json")), checkpoint)
+    check(os.path.isfile(os.path.join(checkpoint, "manifest.pb.json")), checkpoint)
 
 
 def the_same_job_gives_the_same_bits():
