@@ -20,9 +20,8 @@ size_t EncodedBytes(const CodecConfig& config, int64_t elements);
 /// NaN or an infinity, or whose range or norm exceeds fp32, decodes to NaN throughout; casts keep a
 /// NaN or an infinity in its place.
 ///
-/// \param key  stream for stochastic rounding; element i draws 16 bits from key.Bits(i / 4), the
-/// same
-///             for every vector width and thread
+/// \param key  stream for stochastic rounding. Element i draws 16 bits from key.Bits(i / 4),
+///             whatever the vector width or the thread.
 /// \pre out.size() == EncodedBytes(config, in.size()); `in` and `out` do not overlap
 void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key,
             absl::Span<std::byte> out);

@@ -21,10 +21,12 @@ HWY_INLINE IntVec RoundToNearest(FloatVec position, float top) {
 // Up when `uniform` is below the fraction: the expectation is `position`, and a whole one stays.
 HWY_INLINE IntVec RoundAtRandom(FloatVec position, FloatVec uniform, float top) {
   const FloatTag d;
+  const IntTag di;
   const FloatVec capped = hn::Min(position, hn::Set(d, top));
-  const FloatVec down = hn::ConvertTo(d, hn::ConvertTo(IntTag(), capped));
-  const FloatVec up = hn::IfThenElseZero(hn::Lt(uniform, hn::Sub(capped, down)), hn::Set(d, 1.0f));
-  return hn::ConvertTo(IntTag(), hn::Add(down, up));
+  const IntVec down = hn::ConvertTo(di, capped);
+  const FloatVec fraction = hn::Sub(capped, hn::ConvertTo(d, down));
+  // A true lane is -1 as an integer. Nothing is above the top: its fraction is 0.
+  return hn::Sub(down, hn::BitCast(di, hn::VecFromMask(d, hn::Lt(uniform, fraction))));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -27,7 +27,8 @@ def sluice_fuzz_test(name, srcs, deps, corpus = [], runs = 20000, size = "small"
         }),
         data = corpus,
         linkopts = select({
-            "//tests/fuzz:libfuzzer": ["-fsanitize=fuzzer"],
+            # Bazel links C++ with clang, not clang++: half of ubsan's runtime has to be asked for.
+            "//tests/fuzz:libfuzzer": ["-fsanitize=fuzzer", "-fsanitize-link-c++-runtime"],
             "//conditions:default": [],
         }),
         linkstatic = True,
