@@ -25,8 +25,10 @@ constexpr int kMostProgressAtOnce = 256;
 constexpr int kCallsPerKeepAlive = 32;
 // How long the destructor waits for what was sent to leave.
 constexpr absl::Duration kFarewell = absl::Seconds(1);
-// UCX ends everything on a closed endpoint within milliseconds.
-constexpr absl::Duration kClosing = absl::Seconds(30);
+// UCX ends everything on a closed endpoint within milliseconds, or never.
+constexpr absl::Duration kClosing = absl::Seconds(1);
+// How long a transfer that can no longer be cancelled may take to end with its partner.
+constexpr absl::Duration kTransfer = absl::Milliseconds(300);
 
 ucp_tag_t WireTag(Rank sender, MessageTag tag) {
   return (static_cast<ucp_tag_t>(sender.value) << kMessageTagBits) | tag;
@@ -116,6 +118,7 @@ void UcxMesh::SendNotice(Peer& to) {
 }
 
 UcxMesh::~UcxMesh() {
+  if (stuck_) return;  // destroying UCX's worker is all that is left
   // A goodbye travels behind everything sent before; a flush ends when that has left this process.
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
@@ -138,8 +141,7 @@ UcxMesh::~UcxMesh() {
     if (!request.over) End(request, absl::CancelledError("this process left"));
     if (request.handle != nullptr) ucp_request_free(request.handle);
   });
-  SLUICE_CHECK(ProgressUntil(absl::Now() + kClosing, [&] { return notices_leaving_ == 0; }),
-               "UCX holds on to a request of a closed endpoint");
+  ProgressUntil(absl::Now() + kClosing, [&] { return notices_leaving_ == 0; });
 }
 
 RequestId UcxMesh::Start(const Operation& operation) {
@@ -151,6 +153,9 @@ RequestId UcxMesh::Start(const Operation& operation) {
   request.operation = operation;
   if (aborted_) {
     request.ended_by_us = Aborted(operation, abort_reason_);
+    request.over = true;
+  } else if (stuck_) {
+    request.ended_by_us = PeerGone(operation, "UCX is stuck in an earlier transfer");
     request.over = true;
   }
   return id;
@@ -278,9 +283,16 @@ absl::Status UcxMesh::OutcomeOf(const Request& request) {
 
 bool UcxMesh::Progress() {
   int moved = 0;
-  while (moved < kMostProgressAtOnce && ucp_worker_progress(engine_.worker.get()) != 0) ++moved;
+  while (!stuck_ && moved < kMostProgressAtOnce && ucp_worker_progress(engine_.worker.get()) != 0)
+    ++moved;
   if (abort_requested_.load(std::memory_order_acquire) && !aborted_) EndAllAsAborted();
-  if (peers_went_ && moved < kMostProgressAtOnce) EndRequestsOfGonePeers();
+  if (stuck_) {
+    requests_.ForEach([&](Request& request) {
+      if (!request.over) End(request, PeerGone(request.operation, "UCX is stuck in a transfer"));
+    });
+  } else if (peers_went_ && moved < kMostProgressAtOnce) {
+    EndRequestsOfGonePeers();
+  }
   return moved > 0;
 }
 
@@ -319,23 +331,34 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
     // UCS_ERR_BUSY: something arrived since; progress first.
     if (ucp_worker_arm(engine_.worker.get()) != UCS_OK) continue;
     abort_bell_.SleepOn(worker_fd_, deadline);
-    for (int call = 0; call < kCallsPerKeepAlive; ++call) ucp_worker_progress(engine_.worker.get());
+    for (int call = 0; call < kCallsPerKeepAlive && !stuck_; ++call) {
+      ucp_worker_progress(engine_.worker.get());
+    }
   }
+}
+
+template <class Predicate>
+bool UcxMesh::SpinUntil(absl::Time deadline, Predicate over) {
+  while (!over() && absl::Now() < deadline) ucp_worker_progress(engine_.worker.get());
+  return over();
 }
 
 void UcxMesh::End(Request& request, absl::Status why) {
   request.ended_by_us = std::move(why);
-  if (request.operation.kind == Operation::Kind::kReceive) {
-    ucp_request_cancel(engine_.worker.get(), request.handle);
-    if (request.over) return;
+  const auto over = [&] { return request.over; };
+  if (!stuck_) {
+    if (request.operation.kind == Operation::Kind::kReceive) {
+      ucp_request_cancel(engine_.worker.get(), request.handle);
+    }
+    // UCX cancels neither sends nor receives that have met their message. Those end with the
+    // transfer, or when the partner closes; on a connection closed under them they may never end.
+    if (SpinUntil(absl::Now() + kTransfer, over)) return;
+    Close(peer(request.operation.peer), request.ended_by_us.message());
+    if (!stuck_ && SpinUntil(absl::Now() + kClosing, over)) return;
+    stuck_ = true;
   }
-  // UCX cancels neither sends nor receives that have met their message.
-  Close(peer(request.operation.peer), request.ended_by_us.message());
-  const absl::Time closing = absl::Now() + kClosing;
-  while (!request.over) {
-    ucp_worker_progress(engine_.worker.get());
-    SLUICE_CHECK(absl::Now() < closing, "UCX holds on to a request of a closed endpoint");
-  }
+  request.over = true;
+  request.handle = nullptr;  // UCX's until its worker is destroyed
 }
 
 void UcxMesh::Close(Peer& closed, absl::string_view why) {
@@ -347,12 +370,12 @@ void UcxMesh::Close(Peer& closed, absl::string_view why) {
   const ucs_status_ptr_t closing =
       ucp_ep_close_nbx(std::exchange(closed.endpoint, nullptr), &param);
   if (!UCS_PTR_IS_PTR(closing)) return;
-  const absl::Time deadline = absl::Now() + kClosing;
-  while (ucp_request_check_status(closing) == UCS_INPROGRESS) {
-    ucp_worker_progress(engine_.worker.get());
-    SLUICE_CHECK(absl::Now() < deadline, "UCX does not close an endpoint");
+  if (SpinUntil(absl::Now() + kClosing,
+                [&] { return ucp_request_check_status(closing) != UCS_INPROGRESS; })) {
+    ucp_request_free(closing);
+  } else {
+    stuck_ = true;
   }
-  ucp_request_free(closing);
 }
 
 void UcxMesh::OnSent(void*, ucs_status_t status, void* request) {

@@ -103,7 +103,12 @@ class UcxMesh : public Transport {
   template <class Predicate>
   bool ProgressUntil(absl::Time deadline, Predicate over);
 
-  /// Ends `request` with `why`, closing the connection when UCX does not let go of it otherwise.
+  /// Progresses without sleeping until over() or the deadline. \return over()
+  template <class Predicate>
+  bool SpinUntil(absl::Time deadline, Predicate over);
+
+  /// Ends `request` with `why`: by cancelling, else with the transfer, else by closing the connection. When
+  /// UCX does not let go even then, the mesh is stuck: UCX is called no more, so that it touches no buffer.
   void End(Request& request, absl::Status why);
   void Close(Peer& peer, absl::string_view why);
 
@@ -123,6 +128,7 @@ class UcxMesh : public Transport {
   RequestTable<Request> requests_;
   int notices_leaving_ = 0;  // notices and flushes that UCX has not finished
   bool peers_went_ = false;  // some peer has gone, and its requests are to be ended
+  bool stuck_ = false;       // UCX does not end a request: nothing is asked of it any more
   TransportCounters counters_;
 
   std::mutex abort_mutex_;
