@@ -71,24 +71,26 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Statistics>& m) {
         SendAll(self, self->state.coordinator->OnStatistics(MemberOf(self), m.message));
       },
-      [=](const Pb<proto::PolicyAck>& m) {
-        SendAll(self, self->state.coordinator->OnPolicyAck(MemberOf(self), m.message));
-      },
       [=](const Pb<proto::WorkerDone>& m) {
         SendAll(self, self->state.coordinator->OnWorkerDone(MemberOf(self), m.message));
       },
       [=](const Pb<proto::Failure>& m) {
         SendAll(self, self->state.coordinator->OnFailureReport(MemberOf(self), m.message));
       },
-      [=](StopAtom, const std::string& why, int exit_code) {
+      [=](StopAtom, const std::string& job_id, const std::string& why, int exit_code) {
+        if (job_id != self->state.coordinator->job_id()) return;
         SendAll(self, self->state.coordinator->OnStopRequest(why, exit_code));
       },
       [=](TickAtom) {
+        if (self->current_sender() != self) return;
         CoordinatorState& state = *self->state.coordinator;
         SendAll(self, state.OnTick());
         if (state.phase() == CoordinatorState::Phase::kEnded && !self->state.told_ended &&
             state.MayLeave()) {
           self->state.told_ended = true;
+          if (state.dropped() > 0) {
+            SLUICE_LOG(Warning, state.dropped(), " messages of other jobs or generations, or after the end, were dropped");
+          }
           self->state.on_ended(state.exit_code());
         }
         self->delayed_send(self, kTick, TickAtom::value);

@@ -24,6 +24,7 @@ class CafCoordinatorServer : public CoordinatorServer {
   }
 
   absl::Status Listen(Options options, CoordinatorObserver* observer) {
+    job_id_ = options.state.job_id;
     SLUICE_ASSIGN_OR_RETURN(auto state,
                             CoordinatorState::Create(
                                 std::move(options.state), [] { return absl::Now(); }, observer));
@@ -47,7 +48,7 @@ class CafCoordinatorServer : public CoordinatorServer {
   uint16_t port() const override { return port_; }
 
   void Stop(const std::string& why, int exit_code) override {
-    caf::anon_send(coordinator_, StopAtom::value, why, exit_code);
+    caf::anon_send(coordinator_, StopAtom::value, job_id_, why, exit_code);
   }
 
   int WaitEnd() override {
@@ -59,12 +60,14 @@ class CafCoordinatorServer : public CoordinatorServer {
   }
 
  private:
-  ActorConfig config_;
-  caf::actor_system system_;  // after its config; before the handle that lives in it
-  CoordinatorHandle coordinator_;
   uint16_t port_ = 0;
+  std::string job_id_;
   absl::Mutex mu_;
   std::optional<int> exit_code_ ABSL_GUARDED_BY(mu_);
+  // Last, so that they end first: the system's end waits for the actor, which uses all of the above.
+  ActorConfig config_;
+  caf::actor_system system_;
+  CoordinatorHandle coordinator_;
 };
 
 }  // namespace

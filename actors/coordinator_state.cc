@@ -2,19 +2,14 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/codec_choice.h"
+#include "base/exit_codes.h"
 #include "base/status_macros.h"
 
 namespace sluice {
 namespace {
-
-constexpr int kExitTraining = 1;
-constexpr int kExitSlots = 69;
-constexpr int kExitBug = 70;
-constexpr int kExitMismatch = 78;
 
 std::string ShapeOf(const proto::TensorSpec& tensor) {
   return absl::StrCat("\"", tensor.name(), "\" [", absl::StrJoin(tensor.shape(), ","), "]");
@@ -159,6 +154,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
   start.set_world_size(world_size);
   const Member& first = members_.at(by_rank.front());
   start.set_total_steps(first.total_steps);
+  *start.mutable_coordinator() = options_.self;
   start.mutable_tensors()->Assign(first.tensors.begin(), first.tensors.end());
   for (MemberId id : by_rank) {
     start.add_transport_addresses(members_.at(id).transport_address);
@@ -166,44 +162,47 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
   }
 
   auto infos = ToTensorInfos(start.tensors());
-  if (!infos.ok()) return FailOwn(std::string(infos.status().message()), kExitMismatch);
+  if (!infos.ok()) return FailOwn(std::string(infos.status().message()), kExitConfig);
   ModelSize size;
   for (const TensorInfo& info : *infos) size.parameters += info.elements;
   auto layout = BucketLayout::Create(
       *std::move(infos), static_cast<int64_t>(options_.job.communication().bucket_mb() * (1 << 20)),
       world_size);
-  if (!layout.ok()) return FailOwn(std::string(layout.status().message()), kExitMismatch);
+  if (!layout.ok()) return FailOwn(std::string(layout.status().message()), kExitConfig);
   auto profiler = WindowProfiler::Create(options_.job.compression(), *layout, start.tensors());
-  if (!profiler.ok()) return FailOwn(std::string(profiler.status().message()), kExitMismatch);
+  if (!profiler.ok()) return FailOwn(std::string(profiler.status().message()), kExitConfig);
   profiler_ = *std::move(profiler);
   size.raw_bytes = RawWireBytes(*layout);
   result_.raw_bytes_per_step = size.raw_bytes;
   ledger_.SetPrediction(0, size.raw_bytes);
 
   phase_ = Phase::kRunning;
+  started_ = last_report_ = clock_();
   observer_->OnStarted(start, size);
   std::vector<Outgoing> out;
   for (size_t rank = 0; rank < by_rank.size(); ++rank) {
     start.set_rank(static_cast<int32_t>(rank));
     out.push_back({by_rank[rank], start});
   }
-  for (Outgoing& more : PublishPolicy(publisher_->Initial(profiler_->Sizes()))) {
+  for (Outgoing& more : PublishDecision(kInitialDecision, publisher_->Initial(profiler_->Sizes()))) {
     out.push_back(std::move(more));
   }
   return out;
 }
 
-std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishPolicy(
-    const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy) {
+std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishDecision(
+    int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy) {
   if (!policy.ok()) {
     return FailOwn(absl::StrCat("compression policy: ", policy.status().message()), kExitBug);
   }
-  if (!policy->has_value()) return {};
-  ledger_.SetPrediction((*policy)->version(), (*policy)->predicted_bytes());
-  observer_->OnPolicy(**policy);
   proto::PolicyUpdate update;
   *update.mutable_envelope() = Stamp();
-  *update.mutable_policy() = **policy;
+  update.set_window(window);
+  if (policy->has_value()) {
+    ledger_.SetPrediction((*policy)->version(), (*policy)->predicted_bytes());
+    observer_->OnPolicy(**policy);
+    *update.mutable_policy() = **policy;
+  }
   std::vector<Outgoing> out;
   for (const auto& [id, member] : members_) {
     if (member.process.role() == proto::ROLE_WORKER) out.push_back({id, update});
@@ -214,13 +213,15 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishPolicy(
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
     MemberId id, const proto::StepReport& report) {
   if (!Accept(id, report.envelope())) return {};
-  const absl::Time now = clock_();
-  if (!first_report_.has_value()) first_report_ = now;
-  last_report_ = now;
+  last_report_ = clock_();
   std::vector<ClusterStep> complete;
   for (const proto::StepRecord& record : report.steps()) {
     auto steps = ledger_.Add(Rank(report.rank()), record);
-    if (!steps.ok()) return FailOwn(std::string(steps.status().message()), kExitTraining);
+    if (!steps.ok()) {
+      if (!complete.empty()) observer_->OnSteps(complete);
+      return FailOwn(std::string(steps.status().message()),
+                     absl::IsDataLoss(steps.status()) ? kExitTraining : kExitBug);
+    }
     complete.insert(complete.end(), steps->begin(), steps->end());
   }
   if (!complete.empty()) observer_->OnSteps(complete);
@@ -231,24 +232,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
     MemberId id, const proto::Statistics& statistics) {
   if (!Accept(id, statistics.envelope())) return {};
   observer_->OnWindow(statistics.window());
-  return PublishPolicy(publisher_->OnWindow(statistics.window(), ledger_.newest()));
-}
-
-std::vector<CoordinatorState::Outgoing> CoordinatorState::OnPolicyAck(MemberId id,
-                                                                      const proto::PolicyAck& ack) {
-  if (!Accept(id, ack.envelope())) return {};
-  Member& member = members_.at(id);
-  member.acknowledged = std::max(member.acknowledged, ack.version());
-  return {};
-}
-
-uint32_t CoordinatorState::acknowledged_version() const {
-  std::optional<uint32_t> least;
-  for (const auto& [id, member] : members_) {
-    if (member.process.role() != proto::ROLE_WORKER) continue;
-    least = std::min(least.value_or(member.acknowledged), member.acknowledged);
-  }
-  return least.value_or(0);
+  return PublishDecision(statistics.window().window(), publisher_->OnWindow(statistics.window()));
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
@@ -272,7 +256,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   }
   if (result_.test_samples > 0) result_.test_loss /= static_cast<double>(result_.test_samples);
   result_.policy_changes = publisher_->changes();
-  result_.wall = last_report_ - first_report_.value_or(last_report_);
+  result_.wall = last_report_ - started_;
   phase_ = Phase::kEnded;
   ended_ = clock_();
   observer_->OnEnd(result_);
@@ -300,16 +284,16 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLost(MemberId id,
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
     MemberId id, const proto::Failure& failure) {
   auto found = members_.find(id);
-  if (found == members_.end() || phase_ == Phase::kEnded ||
+  // Before it joins, a process of this job says itself who it is.
+  const bool joining = found == members_.end() && phase_ == Phase::kForming;
+  if ((found == members_.end() && !joining) || phase_ == Phase::kEnded ||
       failure.envelope().job_id() != options_.job_id) {
     ++dropped_;
     return {};
   }
   proto::Failure known = failure;
-  *known.mutable_culprit() = found->second.process;
-  if (!absl::StrContains(known.cause(), "pid ")) {
-    known.set_cause(absl::StrCat(Describe(known.culprit()), ": ", known.cause()));
-  }
+  if (!joining) *known.mutable_culprit() = found->second.process;
+  known.set_cause(absl::StrCat(Describe(known.culprit()), ": ", known.cause()));
   if (known.exit_code() == 0) known.set_exit_code(kExitTraining);
   if (!failure.secondary()) return Fail(std::move(known));
   if (!secondary_.has_value()) {
@@ -346,7 +330,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
         absl::StrCat("only ", present(), " of ", options_.job.world().size() + options_.profilers,
                      " processes joined within ", absl::FormatDuration(options_.start_timeout),
                      "; missing: ", Missing()),
-        kExitSlots);
+        kExitUnreachable);
   }
   if (phase_ != Phase::kEnded && secondary_.has_value() &&
       clock_() - secondary_since_ > kCauseGrace) {

@@ -29,7 +29,7 @@ struct JobResult {
   double test_loss = 0;  ///< mean
   int policy_changes = 0;
   double raw_bytes_per_step = 0;
-  absl::Duration wall;  ///< first to last step report
+  absl::Duration wall;  ///< start of the generation to the last step report
   std::string checkpoint_path;
 };
 
@@ -70,6 +70,7 @@ class CoordinatorState {
  public:
   struct Options {
     std::string job_id;
+    proto::ProcessInfo self;  ///< the coordinator's process, for messages to people
     uint64_t job_digest = 0;
     proto::JobConfig job;
     int profilers = 0;
@@ -97,7 +98,6 @@ class CoordinatorState {
   std::vector<Outgoing> OnLost(MemberId member, const std::string& how);
   std::vector<Outgoing> OnStepReport(MemberId member, const proto::StepReport& report);
   std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
-  std::vector<Outgoing> OnPolicyAck(MemberId member, const proto::PolicyAck& ack);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
   /// The user asked for the end: `exit_code` 130 or 143.
@@ -114,8 +114,7 @@ class CoordinatorState {
   int exit_code() const { return exit_code_; }
   /// Messages of another job or generation, or in a phase where they make no sense.
   int64_t dropped() const { return dropped_; }
-  /// Highest version that every worker has acknowledged.
-  uint32_t acknowledged_version() const;
+  const std::string& job_id() const { return options_.job_id; }
 
  private:
   struct Member {
@@ -123,7 +122,6 @@ class CoordinatorState {
     std::string transport_address;
     std::vector<proto::TensorSpec> tensors;
     int64_t total_steps = 0;
-    uint32_t acknowledged = 0;
     bool done = false;
   };
 
@@ -135,8 +133,8 @@ class CoordinatorState {
   absl::Status CheckJoin(const proto::Join& join) const;
   std::vector<Outgoing> Start();
   std::vector<Outgoing> Broadcast(const Message& message) const;
-  std::vector<Outgoing> PublishPolicy(
-      const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
+  std::vector<Outgoing> PublishDecision(
+      int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
   std::vector<Outgoing> Fail(proto::Failure failure);
   std::vector<Outgoing> FailOwn(const std::string& cause, int exit_code);
   std::string Missing() const;
@@ -153,7 +151,7 @@ class CoordinatorState {
   std::optional<WindowProfiler> profiler_;
   StepLedger ledger_;
   JobResult result_;
-  std::optional<absl::Time> first_report_;
+  absl::Time started_;
   absl::Time last_report_;
   std::optional<proto::Failure> secondary_;
   absl::Time secondary_since_;

@@ -1,15 +1,12 @@
 #include "actors/member_actor.h"
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "base/exit_codes.h"
 
 namespace sluice {
 namespace {
 
 using Self = MemberHandle::stateful_pointer<MemberActorState>;
-
-constexpr int kExitTraining = 1;
-constexpr int kExitMismatch = 78;
 
 template <class Message>
 void Forward(Self self, const Pb<Message>& outgoing) {
@@ -36,17 +33,21 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
     events.on_end(cause, exit_code);
   };
   self->set_down_handler([=](const caf::down_msg&) {
-    end("the coordinator is gone: its connection broke (killed, crashed or frozen)", kExitTraining);
+    end(self->state.coordinator_name + " is gone: its connection broke (killed, crashed or frozen)",
+        kExitTraining);
   });
   return {
-      [=](const Pb<proto::JoinRefused>& m) { end(m.message.reason(), kExitMismatch); },
+      [=](const Pb<proto::JoinRefused>& m) { end(m.message.reason(), kExitConfig); },
       [=](const Pb<proto::StartGeneration>& m) {
         if (m.message.envelope().job_id() != self->state.envelope.job_id()) return;
         self->state.envelope = m.message.envelope();
+        const proto::ProcessInfo& coordinator = m.message.coordinator();
+        self->state.coordinator_name = absl::StrCat("coordinator (host ", coordinator.host(), ", pid ",
+                                                    coordinator.pid(), ")");
         events.on_start(m.message);
       },
       [=](const Pb<proto::PolicyUpdate>& m) {
-        if (!Stale(self, m.message.envelope())) events.on_policy(m.message.policy());
+        if (!Stale(self, m.message.envelope())) events.on_policy(m.message);
       },
       [=](const Pb<proto::Shutdown>& m) {
         if (!Stale(self, m.message.envelope())) end(m.message.reason(), 0);
@@ -62,7 +63,6 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
       [=](const Pb<proto::Join>& m) { Forward(self, m); },
       [=](const Pb<proto::StepReport>& m) { Forward(self, m); },
       [=](const Pb<proto::Statistics>& m) { Forward(self, m); },
-      [=](const Pb<proto::PolicyAck>& m) { Forward(self, m); },
       [=](const Pb<proto::WorkerDone>& m) { Forward(self, m); },
   };
 }

@@ -11,7 +11,7 @@ namespace sluice {
 /// hand over to a queue and return.
 struct MemberEvents {
   std::function<void(const proto::StartGeneration&)> on_start;
-  std::function<void(const proto::CompressionPolicy&)> on_policy;
+  std::function<void(const proto::PolicyUpdate&)> on_policy;
   /// The job is over for this process: refused, failed or lost its coordinator (exit_code not 0), or done (0).
   std::function<void(const std::string& cause, int exit_code)> on_end;
 };
@@ -19,6 +19,7 @@ struct MemberEvents {
 struct MemberActorState {
   CoordinatorHandle coordinator;
   proto::Envelope envelope;  // job id, and the generation once started
+  std::string coordinator_name = "the coordinator";  // with host and pid once started
   bool ended = false;
 };
 

@@ -37,9 +37,9 @@ absl::StatusOr<CoordinatorHandle> ConnectOnce(caf::actor_system& system,
 
 class CafMemberClient : public MemberClient {
  public:
-  CafMemberClient(std::function<void(const proto::CompressionPolicy&)> on_policy,
+  CafMemberClient(std::function<void(const proto::PolicyUpdate&)> on_policy,
                   std::function<void(const End&)> on_end)
-      : system_(config_), on_policy_(std::move(on_policy)), on_end_(std::move(on_end)) {}
+      : on_policy_(std::move(on_policy)), on_end_(std::move(on_end)), system_(config_) {}
 
   ~CafMemberClient() override {
     // An actor that lives keeps the actor system from ending.
@@ -99,7 +99,6 @@ class CafMemberClient : public MemberClient {
 
   void Send(proto::StepReport report) override { Forward(std::move(report)); }
   void Send(proto::Statistics statistics) override { Forward(std::move(statistics)); }
-  void Send(proto::PolicyAck ack) override { Forward(std::move(ack)); }
   void Send(proto::WorkerDone done) override { Forward(std::move(done)); }
   void Send(proto::Failure failure) override { Forward(std::move(failure)); }
 
@@ -119,20 +118,21 @@ class CafMemberClient : public MemberClient {
     caf::anon_send(member_, Pb<Message>{std::move(message)});
   }
 
-  ActorConfig config_;
-  caf::actor_system system_;  // after its config; before the handle that lives in it
-  MemberHandle member_;
-  const std::function<void(const proto::CompressionPolicy&)> on_policy_;
+  const std::function<void(const proto::PolicyUpdate&)> on_policy_;
   const std::function<void(const End&)> on_end_;
   absl::Mutex mu_;
   std::optional<proto::StartGeneration> start_ ABSL_GUARDED_BY(mu_);
   std::optional<End> end_ ABSL_GUARDED_BY(mu_);
+  // Last, so that they end first: the system's end waits for the actor, which uses all of the above.
+  ActorConfig config_;
+  caf::actor_system system_;
+  MemberHandle member_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MemberClient>> MemberClient::Connect(
-    const Options& options, std::function<void(const proto::CompressionPolicy&)> on_policy,
+    const Options& options, std::function<void(const proto::PolicyUpdate&)> on_policy,
     std::function<void(const End&)> on_end) {
   auto client = std::make_unique<CafMemberClient>(std::move(on_policy), std::move(on_end));
   SLUICE_RETURN_IF_ERROR(client->ConnectWithin(options));

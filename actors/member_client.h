@@ -32,7 +32,7 @@ class MemberClient {
   /// \param on_end     once, on an actor thread
   /// \error kUnavailable  host, port, time waited and CAF's reason
   static absl::StatusOr<std::unique_ptr<MemberClient>> Connect(
-      const Options& options, std::function<void(const proto::CompressionPolicy&)> on_policy,
+      const Options& options, std::function<void(const proto::PolicyUpdate&)> on_policy,
       std::function<void(const End&)> on_end);
   virtual ~MemberClient() = default;
 
@@ -44,7 +44,6 @@ class MemberClient {
   // Envelopes are filled in on the way.
   virtual void Send(proto::StepReport report) = 0;
   virtual void Send(proto::Statistics statistics) = 0;
-  virtual void Send(proto::PolicyAck ack) = 0;
   virtual void Send(proto::WorkerDone done) = 0;
   virtual void Send(proto::Failure failure) = 0;
 

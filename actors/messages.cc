@@ -14,7 +14,6 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::StepReport>>("sluice/StepReport");
   add_message_type<Pb<proto::Statistics>>("sluice/Statistics");
   add_message_type<Pb<proto::PolicyUpdate>>("sluice/PolicyUpdate");
-  add_message_type<Pb<proto::PolicyAck>>("sluice/PolicyAck");
   add_message_type<Pb<proto::WorkerDone>>("sluice/WorkerDone");
   add_message_type<Pb<proto::Failure>>("sluice/Failure");
   add_message_type<Pb<proto::Shutdown>>("sluice/Shutdown");

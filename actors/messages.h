@@ -36,7 +36,6 @@ typename Inspector::result_type inspect(Inspector& f, Pb<P>& x) {
 
 using TickAtom = caf::atom_constant<caf::atom("tick")>;
 using StopAtom = caf::atom_constant<caf::atom("stop")>;
-using StartedAtom = caf::atom_constant<caf::atom("started")>;
 
 /// What a worker or profiler understands: orders of the coordinator, and what its own process wants to
 /// tell the coordinator (forwarded).
@@ -45,15 +44,15 @@ using MemberHandle =
                      caf::reacts_to<Pb<proto::StartGeneration>>,
                      caf::reacts_to<Pb<proto::PolicyUpdate>>, caf::reacts_to<Pb<proto::Shutdown>>,
                      caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Join>>,
-                     caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,
-                     caf::reacts_to<Pb<proto::PolicyAck>>, caf::reacts_to<Pb<proto::WorkerDone>>>;
+                     caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,  caf::reacts_to<Pb<proto::WorkerDone>>>;
 
-/// What the coordinator understands. StopAtom carries the reason and the exit code.
+/// What the coordinator understands. StopAtom carries the job's id, the reason and the exit code;
+/// TickAtom counts only from the coordinator itself.
 using CoordinatorHandle =
     caf::typed_actor<caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
-                     caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::PolicyAck>>,
+                     caf::reacts_to<Pb<proto::Statistics>>,
                      caf::reacts_to<Pb<proto::WorkerDone>>, caf::reacts_to<Pb<proto::Failure>>,
-                     caf::reacts_to<StopAtom, std::string, int>, caf::reacts_to<TickAtom>>;
+                     caf::reacts_to<StopAtom, std::string, std::string, int>, caf::reacts_to<TickAtom>>;
 
 /// Configuration of every actor system: message types, heartbeats, few threads.
 class ActorConfig : public caf::actor_system_config {

@@ -25,7 +25,21 @@ bool SameChoices(const proto::CompressionPolicy& a, const proto::CompressionPoli
   return true;
 }
 
+// Of the plan made for the window that ends with `last_step`.
+int64_t EffectiveStep(const proto::Compression& compression, int64_t last_step) {
+  return std::max<int64_t>(compression.warmup_steps(), last_step + 1 + compression.lead_steps());
+}
+
 }  // namespace
+
+int64_t RequiredDecision(const proto::Compression& compression, bool needs_windows, Step step) {
+  // A plan must be known to every rank one step before it takes effect (docs/adr/0002).
+  const int64_t effective = step.value + 1;
+  if (effective < compression.warmup_steps()) return kNoDecision;
+  if (!needs_windows) return kInitialDecision;
+  const int64_t ended = effective - compression.lead_steps();  // steps in windows that are decided
+  return ended < 0 ? kInitialDecision : ended / compression.window_steps() - 1;
+}
 
 absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job) {
   SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(job.compression()));
@@ -70,16 +84,13 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Initial
 }
 
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindow(
-    const proto::WindowStatistics& window, Step newest) {
+    const proto::WindowStatistics& window) {
   if (window.window() <= last_window_) {
     return absl::InvalidArgumentError(
         absl::StrCat("window ", window.window(), " after window ", last_window_));
   }
   last_window_ = window.window();
-  const int64_t known = std::max<int64_t>(window.last_step(), newest.value);
-  return Publish(
-      *maker_, window,
-      std::max<int64_t>(compression_.warmup_steps(), known + 1 + compression_.lead_steps()));
+  return Publish(*maker_, window, EffectiveStep(compression_, window.last_step()));
 }
 
 }  // namespace sluice

@@ -17,12 +17,19 @@ namespace sluice {
 /// \error kInvalidArgument  the job names an unknown policy
 absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job);
 
+/// What a rank must know before it begins a step, so that all ranks switch plans at the same, predictable one.
+inline constexpr int64_t kNoDecision = -2;       ///< nothing yet
+inline constexpr int64_t kInitialDecision = -1;  ///< what follows the warm-up
+/// \return the newest window whose plan, if it got one, takes effect right after `step`; or one of the above
+int64_t RequiredDecision(const proto::Compression& compression, bool needs_windows, Step step);
+
 /// Decides when plans are made and published: version numbers, effective steps, "nothing changed".
 ///
-///     step 0        warmup_steps          end of window w, + profiling     + lead_steps
-///     | raw (v0)    | uniform (v1)        | maker's plan published         | in force
+///     step 0        warmup_steps       end of window w               + lead_steps
+///     | raw (v0)    | uniform (v1)     | profiling, plan published    | in force
 ///
-/// Pure but for the clock that times the solver.
+/// The step at which a window's plan takes effect is a function of the job alone, so that a rerun has the same
+/// bits (docs/adr/0003). Pure but for the clock that times the solver.
 class PolicyPublisher {
  public:
   using Clock = std::function<absl::Time()>;
@@ -37,13 +44,12 @@ class PolicyPublisher {
       const proto::WindowStatistics& sizes);
 
   /// The plan for a measured window; nullopt when every layer's choice stays as it is.
-  /// \param newest  highest step that any rank is known to have completed
+  /// \error kInvalidArgument  a window that is not after the last one
   absl::StatusOr<std::optional<proto::CompressionPolicy>> OnWindow(
-      const proto::WindowStatistics& window, Step newest);
+      const proto::WindowStatistics& window);
 
   /// Published plans that changed at least one layer.
   int changes() const { return changes_; }
-  const proto::CompressionPolicy& current() const { return current_; }
 
  private:
   PolicyPublisher(const proto::JobConfig& job, std::unique_ptr<CompressionPolicyMaker> maker,

@@ -11,7 +11,7 @@
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/nearest_word.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 #include "orchestrator/flags/command_line.h"
 #include "orchestrator/version.h"
 

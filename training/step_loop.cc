@@ -20,11 +20,13 @@ class ReducerSink : public GradientSink {
 }  // namespace
 
 absl::Status RunSteps(Trainer& trainer, Reducer& reducer, int64_t checksum_every,
+                      const std::function<void(Step)>& before_step,
                       const std::function<void(const StepOutcome&)>& on_step) {
   ReducerSink sink(reducer);
   trainer.Attach(sink);
   const int64_t steps = trainer.total_steps();
   for (Step step(0); step.value < steps; step = step + 1) {
+    before_step(step);
     const absl::Time begin = absl::Now();
     StepOutcome outcome;
     outcome.step = step;

@@ -24,10 +24,12 @@ struct StepOutcome {
 /// Runs `trainer` for all its steps, gradients reduced by `reducer` while backward runs. The trainer's
 /// parameters must be the reducer's tensors, in order.
 /// \param checksum_every  steps between parameter checksums; the last step always has one
+/// \param before_step     before every step, on the calling thread; may hold it back
 /// \param on_step         after every step, on the calling thread
 /// \return the first error, with the step in its message
 /// \threadsafety the calling thread is the step loop
 absl::Status RunSteps(Trainer& trainer, Reducer& reducer, int64_t checksum_every,
+                      const std::function<void(Step)>& before_step,
                       const std::function<void(const StepOutcome&)>& on_step);
 
 }  // namespace sluice

@@ -176,7 +176,7 @@ class TorchTrainer : public Trainer {
   }
 
   absl::Status NotFinite(absl::string_view where, double loss) const {
-    return absl::InternalError(absl::StrCat(
+    return absl::OutOfRangeError(absl::StrCat(
         where, ": the loss is ", loss, "; training diverged. Lower optimizer.learning_rate (",
         parts_.job.optimizer().learning_rate(), ") or lengthen schedule.warmup_steps (",
         parts_.job.schedule().warmup_steps(), ")"));

@@ -13,7 +13,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 #include "orchestrator/report/console_reporter.h"
 #include "orchestrator/report/run_recorder.h"
 
@@ -44,6 +44,14 @@ class Observers : public CoordinatorObserver {
   const std::vector<CoordinatorObserver*> all_;
 };
 
+constexpr int kLeaveSeconds = 8;
+
+// What a signal stops: the server, while there is one.
+struct Stoppable {
+  absl::Mutex mu;
+  CoordinatorServer* server ABSL_GUARDED_BY(mu) = nullptr;
+};
+
 absl::Status Announce(uint16_t port) {
   const int fd = absl::GetFlag(FLAGS_announce_fd);
   const std::string line = absl::StrCat(port, "\n");
@@ -62,17 +70,22 @@ absl::Status Announce(uint16_t port) {
 
 int CoordinatorCommand(const CommandLine&) {
   SetLogIdentity(absl::StrCat("coordinator ", HostName()));
-  CoordinatorServer* running = nullptr;
-  absl::Mutex mu;
-  HandleTermination([&](const std::string& why, int exit_code) {
-    absl::MutexLock lock(&mu);
-    if (running == nullptr) _exit(exit_code);
-    running->Stop(why, exit_code);
-    ExitAfter(8, exit_code, why);
+  // Outlives this function: the signal thread does.
+  auto* const stoppable = new Stoppable;
+  HandleTermination([=](const std::string& why, int exit_code) {
+    absl::MutexLock lock(&stoppable->mu);
+    if (stoppable->server == nullptr) _exit(exit_code);
+    stoppable->server->Stop(why, exit_code);
+    ExitAfter(kLeaveSeconds, exit_code, why);
   });
   auto job = LoadResolvedJob();
   if (!job.ok()) return ExitCodeFor(job.status());
 
+  const int port = absl::GetFlag(FLAGS_port);
+  if (port < 0 || port > 65535) {
+    std::fprintf(stderr, "orchestrator coordinator: --port %d: expected 0 to 65535\n", port);
+    return kExitUsage;
+  }
   auto needs_windows = NeedsWindows(*job);
   if (!needs_windows.ok()) return ExitCodeFor(needs_windows.status());
 
@@ -90,21 +103,22 @@ int CoordinatorCommand(const CommandLine&) {
   CoordinatorServer::Options options;
   options.state.job_id = absl::GetFlag(FLAGS_job_id);
   options.state.job_digest = JobDigest(*job);
+  options.state.self = ThisProcess(proto::ROLE_UNSPECIFIED);
   options.state.job = *job;
   options.state.profilers = *needs_windows ? 1 : 0;
   options.state.start_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
-  options.port = static_cast<uint16_t>(absl::GetFlag(FLAGS_port));
+  options.port = static_cast<uint16_t>(port);
   auto server = CoordinatorServer::Start(std::move(options), &observers);
   if (!server.ok()) return ExitCodeFor(server.status());
   {
-    absl::MutexLock lock(&mu);
-    running = server->get();
+    absl::MutexLock lock(&stoppable->mu);
+    stoppable->server = server->get();
   }
-  if (absl::Status status = Announce((*server)->port()); !status.ok()) return ExitCodeFor(status);
-  const int code = (*server)->WaitEnd();
-  // The signal thread may still hold `running`: it must not see the server die.
-  absl::MutexLock lock(&mu);
-  running = nullptr;
+  const absl::Status announced = Announce((*server)->port());
+  const int code = announced.ok() ? (*server)->WaitEnd() : ExitCodeFor(announced);
+  ExitAfter(kLeaveSeconds, code, "the end of the job");
+  absl::MutexLock lock(&stoppable->mu);
+  stoppable->server = nullptr;
   server->reset();
   return code;
 }

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/job_loader.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 
 namespace sluice {
 namespace {
@@ -95,6 +95,7 @@ int ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
       return kExitConfig;
+    case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kPermissionDenied:
       return kExitStorage;

@@ -18,7 +18,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 
 namespace sluice {
 namespace {
@@ -34,16 +34,19 @@ class Profiler {
   int Run() {
     const absl::Status status = Profile();
     if (client_ == nullptr) return ExitCodeFor(status);
-    auto end = client_->WaitEnd(absl::ZeroDuration());
+    // A worker that leaves at the end can be seen before the word that all is done.
+    auto end = client_->WaitEnd(absl::Seconds(1));
     if (!end.ok()) {
+      const int code = ExitCodeFor(status);
       proto::Failure failure;
+      *failure.mutable_culprit() = process_;
       failure.set_step(-1);
       failure.set_cause(std::string(status.message()));
-      failure.set_exit_code(ExitCodeFor(status));
+      failure.set_exit_code(code);
       failure.set_secondary(absl::IsUnavailable(status) || absl::IsCancelled(status));
       client_->Send(std::move(failure));
       end = client_->WaitEnd(absl::Seconds(kLeaveSeconds));
-      if (!end.ok()) return ExitCodeFor(status);
+      if (!end.ok()) return code;
     }
     if (end->exit_code != 0) SLUICE_LOG(Error, "the job failed: ", end->cause);
     return end->exit_code;
@@ -58,7 +61,7 @@ class Profiler {
     options.coordinator_port = endpoint.second;
     options.job_id = absl::GetFlag(FLAGS_job_id);
     SLUICE_ASSIGN_OR_RETURN(client_, MemberClient::Connect(
-                                         options, [](const proto::CompressionPolicy&) {},
+                                         options, [](const proto::PolicyUpdate&) {},
                                          [this](const MemberClient::End& end) { OnEnd(end); }));
 
     SLUICE_ASSIGN_OR_RETURN(auto seed,

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,7 +26,7 @@
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 #include "orchestrator/launcher/supervisor.h"
 
 namespace sluice {
@@ -57,7 +58,6 @@ absl::StatusOr<Launch> Plan(const CommandLine& line) {
   std::vector<std::string> sets = line.sets;
   const int np =
       absl::GetFlag(FLAGS_np) != 0 ? absl::GetFlag(FLAGS_np) : absl::GetFlag(FLAGS_num_proc);
-  if (np < 0) return absl::InvalidArgumentError(absl::StrCat("-np ", np, ": must be at least 1"));
   if (np > 0) sets.push_back(absl::StrCat("world.size=", np));
   // `bazel run` starts programs in the runfiles tree; paths are the user's.
   std::string path = line.positional.front();
@@ -219,13 +219,19 @@ absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
 }
 
 int Conclude(const Supervisor::Outcome& outcome) {
-  if (outcome.signal != 0) return outcome.signal == SIGINT ? kExitInterrupted : kExitTerminated;
+  if (outcome.stopped_by_user) {
+    return outcome.signal == SIGINT ? kExitInterrupted : kExitTerminated;
+  }
   if (outcome.culprit.empty()) return kExitOk;
-  std::fprintf(stderr, "orchestrator: %s (host %s, pid %d) %s\n", outcome.culprit.c_str(),
-               HostName().c_str(), outcome.culprit_pid,
-               DescribeWaitStatus(outcome.culprit_status).c_str());
+  // After the coordinator has told everybody, the first to leave is no culprit: it has named that itself.
+  const bool coordinator_spoke = outcome.lead_code > 0 && outcome.lead_code < 128;
+  if (!coordinator_spoke || WIFSIGNALED(outcome.culprit_status)) {
+    std::fprintf(stderr, "orchestrator: %s (host %s, pid %d) %s\n", outcome.culprit.c_str(),
+                 HostName().c_str(), outcome.culprit_pid,
+                 DescribeWaitStatus(outcome.culprit_status).c_str());
+  }
   // The coordinator knows the cause; if it died itself, or knew nothing, the culprit's own code speaks.
-  if (outcome.lead_code > 0 && outcome.lead_code < 128) return outcome.lead_code;
+  if (coordinator_spoke) return outcome.lead_code;
   const int own = ExitCodeOf(outcome.culprit_status);
   return own < 128 ? own : kExitTraining;
 }
@@ -234,12 +240,22 @@ int Conclude(const Supervisor::Outcome& outcome) {
 
 int RunCommand(const CommandLine& line) {
   SetLogIdentity("driver");
+  for (const auto& [name, value] : {std::pair("-np", absl::GetFlag(FLAGS_np)),
+                                    std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
+                                    std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout))}) {
+    if (value >= 0) continue;
+    std::fprintf(stderr, "orchestrator run: %s %d: must not be negative\n", name, value);
+    return kExitUsage;
+  }
   auto launch = Plan(line);
   if (!launch.ok()) {
     std::fprintf(stderr, "orchestrator run: %s\n", std::string(launch.status().message()).c_str());
     return line.positional.size() == 1 ? kExitConfig : kExitUsage;
   }
   if (absl::GetFlag(FLAGS_dry_run)) return DryRun(*launch);
+  if (absl::GetFlag(FLAGS_verbose) && absl::GetFlag(FLAGS_log_level) == "INFO") {
+    (void)SetLogLevel("DEBUG");  // every process's start and end
+  }
   if (absl::Status status = PrepareRunDirectory(*launch); !status.ok()) return ExitCodeFor(status);
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());

@@ -7,7 +7,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "orchestrator/commands/commands.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 #include "policies/solver/instance_json.h"
 
 namespace sluice {

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -18,7 +19,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
-#include "orchestrator/exit_codes.h"
+#include "base/exit_codes.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
@@ -26,6 +27,7 @@ namespace sluice {
 namespace {
 
 constexpr int kLeaveSeconds = 5;
+constexpr absl::Duration kDecisionWait = absl::Seconds(10);
 
 /// One worker process: its replica, its reducer, and its line to the coordinator.
 class Worker {
@@ -45,12 +47,14 @@ class Worker {
     // The coordinator does not know yet: tell it, and leave when it has told everybody.
     const int code = ExitCodeFor(status);
     proto::Failure failure;
+    *failure.mutable_culprit() = process_;
     failure.set_step(last_step_.value);
     failure.set_cause(std::string(status.message()));
     failure.set_exit_code(code);
     // A lost partner or a deadline is a consequence: the partner's own end is the better cause.
     failure.set_secondary(absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
                           absl::IsCancelled(status));
+    if (report_.steps_size() > 0) client_->Send(report_);
     client_->Send(std::move(failure));
     const auto told = client_->WaitEnd(absl::Seconds(kLeaveSeconds));
     return told.ok() ? Leave(*told) : code;
@@ -64,11 +68,11 @@ class Worker {
   }
 
   absl::Status Train() {
-    SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(job_));
+    SLUICE_RETURN_IF_ERROR(Connect());
+    SLUICE_ASSIGN_OR_RETURN(needs_windows_, NeedsWindows(job_));
     const Rank rank(process_.slot());
     const int world_size = job_.world().size();
     SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job_, rank, world_size));
-    SLUICE_RETURN_IF_ERROR(Connect());
 
     proto::Join join;
     for (const ParameterInfo& parameter : trainer->parameters()) {
@@ -89,7 +93,7 @@ class Worker {
     options.timeout = absl::Seconds(job_.communication().timeout_seconds());
     options.error_feedback = job_.compression().error_feedback() == "on";
     options.seed = job_.training().seed();
-    options.window_steps = needs_windows ? job_.compression().window_steps() : 0;
+    options.window_steps = needs_windows_ ? job_.compression().window_steps() : 0;
     options.window_decay = job_.compression().window_decay();
     SLUICE_ASSIGN_OR_RETURN(auto reducer, Reducer::Create(options, std::move(layout), [&] {
                               return JoinAndConnect(std::move(join), rank);
@@ -108,7 +112,7 @@ class Worker {
     options.job_id = absl::GetFlag(FLAGS_job_id);
     SLUICE_ASSIGN_OR_RETURN(
         client_, MemberClient::Connect(
-                     options, [this](const proto::CompressionPolicy& policy) { OnPolicy(policy); },
+                     options, [this](const proto::PolicyUpdate& update) { OnPolicy(update); },
                      [this](const MemberClient::End& end) { OnEnd(end); }));
     return absl::OkStatus();
   }
@@ -134,17 +138,18 @@ class Worker {
   }
 
   absl::Status TrainAndReport(Trainer& trainer, Reducer& reducer, Rank rank) {
-    proto::StepReport report;
-    report.set_rank(static_cast<int32_t>(rank.value));
+    report_.set_rank(static_cast<int32_t>(rank.value));
     const int64_t every = job_.report().every_steps();
     SLUICE_RETURN_IF_ERROR(RunSteps(
-        trainer, reducer, job_.training().checksum_every_steps(), [&](const StepOutcome& outcome) {
+        trainer, reducer, job_.training().checksum_every_steps(),
+        [&](Step step) { AwaitDecision(step); },
+        [&](const StepOutcome& outcome) {
           last_step_ = outcome.step;
           last_version_ = outcome.reduction.plan_version;
-          AddRecord(outcome, report);
-          if (report.steps_size() < every && outcome.step.value + 1 < trainer.total_steps()) return;
-          client_->Send(report);
-          report.clear_steps();
+          AddRecord(outcome, report_);
+          if (report_.steps_size() < every && outcome.step.value + 1 < trainer.total_steps()) return;
+          client_->Send(report_);
+          report_.clear_steps();
         }));
     for (absl::Span<float> buffer : trainer.FloatBuffers()) {
       SLUICE_RETURN_IF_ERROR(reducer.AllReduceMean(buffer));
@@ -181,6 +186,27 @@ class Worker {
     if (outcome.has_checksum) record.set_parameter_checksum(outcome.checksum);
   }
 
+  // Holds this rank back until it knows what becomes of the windows whose plan may take effect next. With
+  // lead_steps to go the answer is there long before; a late one costs time, and past kDecisionWait it costs
+  // the promise that a rerun switches at the same step, not the job.
+  void AwaitDecision(Step step) {
+    const int64_t required =
+        RequiredDecision(job_.compression(), needs_windows_, step);
+    absl::MutexLock lock(&mu_);
+    if (decided_ >= required) return;
+    required_ = required;
+    const absl::Condition known(
+        +[](Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(worker->mu_) {
+          return worker->decided_ >= worker->required_ || worker->ended_;
+        },
+        this);
+    if (mu_.AwaitWithTimeout(known, kDecisionWait)) return;
+    SLUICE_LOG(Warning, ToString(step), ": no decision on window ", required, " for ",
+               absl::FormatDuration(kDecisionWait),
+               "; going on with the plan in force. A rerun may differ from this run");
+    decided_ = required;
+  }
+
   // Version 0 is raw: no layers.
   proto::CompressionPolicy PolicyOf(uint32_t version) {
     absl::MutexLock lock(&mu_);
@@ -192,17 +218,20 @@ class Worker {
 
   // The two below run on an actor thread.
 
-  void OnPolicy(const proto::CompressionPolicy& policy) {
+  void OnPolicy(const proto::PolicyUpdate& update) {
     absl::MutexLock lock(&mu_);
-    policies_.push_back(policy);
+    decided_ = std::max(decided_, update.window());
+    if (!update.has_policy()) return;
+    policies_.push_back(update.policy());
     // Without a reducer the generation starts on the comm thread right now: SetReducer offers it.
-    if (reducer_ != nullptr) Offer(policy);
+    if (reducer_ != nullptr) Offer(update.policy());
   }
 
   void OnEnd(const MemberClient::End& end) {
-    if (end.exit_code == 0) return;
     ExitAfter(kLeaveSeconds, end.exit_code, end.cause);
+    if (end.exit_code == 0) return;
     absl::MutexLock lock(&mu_);
+    ended_ = true;
     if (reducer_ != nullptr) reducer_->Abort(end.cause);
   }
 
@@ -222,21 +251,21 @@ class Worker {
     const absl::Status status = plan.ok() ? reducer_->OfferPlan(*std::move(plan)) : plan.status();
     if (!status.ok()) {
       reducer_->Abort(absl::StrCat("bad policy from the coordinator: ", status.message()));
-      return;
     }
-    proto::PolicyAck ack;
-    ack.set_rank(process_.slot());
-    ack.set_version(policy.version());
-    client_->Send(std::move(ack));
   }
 
   const proto::JobConfig job_;
   const proto::ProcessInfo process_;
+  bool needs_windows_ = false;
+  proto::StepReport report_;  // steps since the last one sent
   Step last_step_{-1};
   uint32_t last_version_ = 0;
   absl::Mutex mu_;
   Reducer* reducer_ ABSL_GUARDED_BY(mu_) = nullptr;                      // borrowed while it lives
   std::vector<proto::CompressionPolicy> policies_ ABSL_GUARDED_BY(mu_);  // all received
+  int64_t decided_ ABSL_GUARDED_BY(mu_) = kNoDecision;   // newest window that was decided
+  int64_t required_ ABSL_GUARDED_BY(mu_) = kNoDecision;  // that the step loop waits for
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
   std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };
 

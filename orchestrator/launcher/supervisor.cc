@@ -34,7 +34,14 @@ std::string LineSplitter::Flush() { return std::exchange(rest_, {}); }
 absl::StatusOr<Supervisor> Supervisor::Create() {
   sigset_t mask;
   sigemptyset(&mask);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&mask, signal);
+  signal(SIGCHLD, SIG_DFL);  // a parent that ignored it would have children reap themselves
+  sigaddset(&mask, SIGCHLD);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    // nohup, or a shell's background job: what was ignored stays ignored.
+    struct sigaction inherited;
+    sigaction(signal, nullptr, &inherited);
+    if (inherited.sa_handler != SIG_IGN) sigaddset(&mask, signal);
+  }
   if (sigprocmask(SIG_BLOCK, &mask, nullptr) != 0) {
     return absl::InternalError(absl::StrCat("sigprocmask: ", std::strerror(errno)));
   }
@@ -110,9 +117,9 @@ void Supervisor::Reap() {
   for (size_t i = 0; i < children_.size(); ++i) {
     Watched& watched = children_[i];
     int status = 0;
-    if (!watched.running || waitpid(watched.child.pid, &status, WNOHANG) != watched.child.pid) {
-      continue;
-    }
+    if (!watched.running) continue;
+    const pid_t reaped = waitpid(watched.child.pid, &status, WNOHANG);
+    if (reaped == 0 || (reaped < 0 && errno != ECHILD)) continue;
     watched.running = false;
     Drain(watched, false, true);
     Drain(watched, true, true);
@@ -120,6 +127,8 @@ void Supervisor::Reap() {
     if (i == 0) outcome_.lead_code = ExitCodeOf(status);
     SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",
                DescribeWaitStatus(status));
+    // Without its lead nothing can go on, however that ended.
+    if (i == 0 || status != 0) settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
     if (status == 0) continue;
     // Of several reaped at once a killed one is the cause, the others its consequence.
     const bool cause =
@@ -131,7 +140,6 @@ void Supervisor::Reap() {
       outcome_.culprit_pid = watched.child.pid;
       outcome_.culprit_status = status;
     }
-    settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
   }
 }
 
@@ -142,6 +150,7 @@ void Supervisor::OnSignal(int signal) {
     return;
   }
   outcome_.signal = signal;
+  outcome_.stopped_by_user = AnyRunning() && children_.front().running;
   std::fprintf(stderr, "\nstopping (%s); once more to kill at once\n", strsignal(signal));
   if (!children_.empty() && children_.front().running) {
     kill(children_.front().child.pid, signal == SIGINT ? SIGINT : SIGTERM);

@@ -11,11 +11,11 @@
 namespace sluice {
 
 /// Writes a run's files as it goes (docs/formats.md): metrics.jsonl, policies.jsonl, stats.jsonl, and at the
-/// end summary.json. Lines are whole at any moment; a full disk is said once on standard error and does not
+/// end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
 /// stop the job.
 class RunRecorder : public CoordinatorObserver {
  public:
-  /// \error kUnavailable  a file cannot be made: its path and the system's reason
+  /// \error kPermissionDenied  a file cannot be made: its path and the system's reason
   static absl::StatusOr<std::unique_ptr<RunRecorder>> Create(const std::string& directory,
                                                              const proto::JobConfig& job);
 
