@@ -65,15 +65,15 @@ proto::JobConfig SyntheticJob() {
   job.set_name("synthetic");
   job.mutable_model()->set_name("cnn");
   job.mutable_data()->set_dataset("fashion_mnist");
-  job.mutable_data()->set_path(WriteSyntheticFashionMnist(FreshDirectory("synthetic"), 512, 203));
+  job.mutable_data()->set_path(WriteSyntheticFashionMnist(FreshDirectory("synthetic"), 512, 43));
   job.mutable_data()->set_prefetch_batches(2);
-  job.mutable_training()->set_global_batch(32);
+  job.mutable_training()->set_global_batch(16);
   job.mutable_training()->set_steps(50);
   job.mutable_training()->set_epochs(2);
   job.mutable_training()->set_seed(1);
   job.mutable_training()->set_threads(1);
   job.mutable_optimizer()->set_kind("sgd");
-  job.mutable_optimizer()->set_learning_rate(0.02);
+  job.mutable_optimizer()->set_learning_rate(0.01);
   job.mutable_optimizer()->set_momentum(0.9);
   job.mutable_optimizer()->set_beta1(0.9);
   job.mutable_optimizer()->set_beta2(0.999);
