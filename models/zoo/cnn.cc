@@ -1,6 +1,5 @@
 #include "models/zoo/cnn.h"
 
-#include <torch/nn/init.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
@@ -19,16 +18,7 @@ class Cnn : public Network {
         conv3_(register_module("conv3", Convolution(64, 128))),
         conv4_(register_module("conv4", Convolution(128, 192))),
         fc1_(register_module("fc1", torch::nn::Linear(192 * 3 * 3, 512))),
-        fc2_(register_module("fc2", torch::nn::Linear(512, 10))) {
-    const torch::NoGradGuard no_gradients;
-    for (torch::Tensor& parameter : parameters()) {
-      if (parameter.dim() == 1) {
-        parameter.zero_();
-      } else {
-        torch::nn::init::kaiming_normal_(parameter, 0, torch::kFanIn, torch::kReLU);
-      }
-    }
-  }
+        fc2_(register_module("fc2", torch::nn::Linear(512, 10))) {}
 
   torch::Tensor forward(torch::Tensor x) override {
     x = torch::max_pool2d(conv1_(x), 2).relu_();

@@ -8,8 +8,6 @@ namespace sluice {
 
 /// Four 3 x 3 convolutions and two linear layers, 1.20 M parameters, no normalisation and no
 /// dropout: the loss is the same function of the parameters however a batch is split over ranks.
-/// Weights start normal with variance 2 / fan-in, biases at 0: torch's own start, too small for six
-/// layers of ReLU, costs the first 100 steps.
 ///
 ///     input   1 x 28 x 28
 ///     conv1  32, pool -> 14 x 14          320 parameters
@@ -18,8 +16,6 @@ namespace sluice {
 ///     conv4 192                       221,376
 ///     fc1   512                       885,248
 ///     fc2    10                         5,130
-///
-/// Source of the start: He, Zhang, Ren & Sun, 2015, "Delving deep into rectifiers".
 std::shared_ptr<Network> MakeCnn();
 
 }  // namespace sluice

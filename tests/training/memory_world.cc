@@ -73,7 +73,7 @@ proto::JobConfig SyntheticJob() {
   job.mutable_training()->set_seed(1);
   job.mutable_training()->set_threads(1);
   job.mutable_optimizer()->set_kind("sgd");
-  job.mutable_optimizer()->set_learning_rate(0.01);
+  job.mutable_optimizer()->set_learning_rate(0.02);
   job.mutable_optimizer()->set_momentum(0.9);
   job.mutable_optimizer()->set_beta1(0.9);
   job.mutable_optimizer()->set_beta2(0.999);

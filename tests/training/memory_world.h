@@ -50,7 +50,7 @@ class MemoryWorld {
 };
 
 /// The defaults of job.proto, but for a synthetic data set of 512 + 43 samples, a cnn, a global
-/// batch of 16, 50 steps and a constant learning rate of 0.01.
+/// batch of 16, 50 steps and a constant learning rate of 0.02.
 proto::JobConfig SyntheticJob();
 
 /// An empty folder of this name in the test's temporary folder.

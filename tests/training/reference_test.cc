@@ -87,7 +87,7 @@ TEST(Reference, AWorldOfFourHasTheLossesOfPlainLibTorch) {
 TEST(Reference, UnequalSlicesHaveTheLossesOfPlainLibTorch) {
   proto::JobConfig job = SyntheticJob();
   job.mutable_training()->set_global_batch(19);
-  job.mutable_optimizer()->set_learning_rate(0.001);
+  job.mutable_optimizer()->set_learning_rate(0.05);
   const auto world = *MemoryWorld::Create(job, 4);  // 4, 5, 5 and 5 samples
   ExpectCloseLosses(PlainLosses(job, 20), *world);
 }

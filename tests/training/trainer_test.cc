@@ -60,7 +60,7 @@ TEST(Trainer, LearnsWithEveryOptimizer) {
   for (const char* kind : {"sgd", "adam"}) {
     proto::JobConfig job = SyntheticJob();
     job.mutable_optimizer()->set_kind(kind);
-    if (std::string(kind) == "adam") job.mutable_optimizer()->set_learning_rate(1e-3);
+    job.mutable_optimizer()->set_learning_rate(std::string(kind) == "adam" ? 1e-3 : 0.05);
     const auto world = *MemoryWorld::Create(job, 1);
     double loss = 0;
     for (int64_t s = 0; s < world->trainer(0).total_steps(); ++s) loss = *world->RunStep(Step(s));
