@@ -65,9 +65,9 @@ proto::JobConfig SyntheticJob() {
   job.set_name("synthetic");
   job.mutable_model()->set_name("cnn");
   job.mutable_data()->set_dataset("fashion_mnist");
-  job.mutable_data()->set_path(WriteSyntheticFashionMnist(FreshDirectory("synthetic"), 512, 203));
+  job.mutable_data()->set_path(WriteSyntheticFashionMnist(FreshDirectory("synthetic"), 512, 43));
   job.mutable_data()->set_prefetch_batches(2);
-  job.mutable_training()->set_global_batch(32);
+  job.mutable_training()->set_global_batch(16);
   job.mutable_training()->set_steps(50);
   job.mutable_training()->set_epochs(2);
   job.mutable_training()->set_seed(1);

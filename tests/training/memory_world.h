@@ -49,8 +49,8 @@ class MemoryWorld {
   std::vector<std::unique_ptr<Trainer>> trainers_;
 };
 
-/// The defaults of job.proto, but for a cnn on a synthetic data set of 512 + 203 samples, a global
-/// batch of 32, 50 steps and a constant learning rate of 0.02.
+/// The defaults of job.proto, but for a synthetic data set of 512 + 43 samples, a cnn, a global
+/// batch of 16, 50 steps and a constant learning rate of 0.02.
 proto::JobConfig SyntheticJob();
 
 /// An empty folder of this name in the test's temporary folder.

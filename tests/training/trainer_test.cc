@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/training/memory_world.h"
@@ -46,25 +47,28 @@ TEST(Trainer, EachGradientIsReadyOnceAndFinalThen) {
   }
 }
 
-TEST(Trainer, CnnGradientsAreReadyInTheOrderOfParameters) {
+TEST(Trainer, CnnLayersAreReadyInTheOrderOfParameters) {
   const auto world = *MemoryWorld::Create(SyntheticJob(), 1);
   ASSERT_TRUE(world->trainer(0).ForwardBackward(Step(0)).ok());
-  EXPECT_TRUE(std::is_sorted(world->sink(0).ready().begin(), world->sink(0).ready().end()));
+  // Every layer is a bias and a weight; which of the two is first is up to LibTorch.
+  std::vector<int> layers;
+  for (int index : world->sink(0).ready()) layers.push_back(index / 2);
+  EXPECT_TRUE(std::is_sorted(layers.begin(), layers.end())) << testing::PrintToString(layers);
 }
 
 TEST(Trainer, LearnsWithEveryOptimizer) {
   for (const char* kind : {"sgd", "adam"}) {
     proto::JobConfig job = SyntheticJob();
     job.mutable_optimizer()->set_kind(kind);
-    if (std::string(kind) == "adam") job.mutable_optimizer()->set_learning_rate(1e-3);
+    job.mutable_optimizer()->set_learning_rate(std::string(kind) == "adam" ? 1e-3 : 0.05);
     const auto world = *MemoryWorld::Create(job, 1);
     double loss = 0;
     for (int64_t s = 0; s < world->trainer(0).total_steps(); ++s) loss = *world->RunStep(Step(s));
     EXPECT_LT(loss, 0.2) << kind;
     const auto sums = world->trainer(0).EvaluateShard();
     ASSERT_TRUE(sums.ok()) << sums.status();
-    EXPECT_EQ(sums->samples, 203);
-    EXPECT_GT(sums->correct, 190) << kind;
+    EXPECT_EQ(sums->samples, 43);
+    EXPECT_GT(sums->correct, 35) << kind;  // chance is 4
   }
 }
 
@@ -74,7 +78,7 @@ TEST(Trainer, ShardsOfTheTestSetAddUpToTheWholeSet) {
   EvaluationSums sum;
   for (int r = 0; r < 4; ++r) {
     const EvaluationSums part = *(*Trainer::Create(job, Rank(r), 4))->EvaluateShard();
-    EXPECT_GE(part.samples, 50);
+    EXPECT_GE(part.samples, 10);
     sum.samples += part.samples;
     sum.correct += part.correct;
     sum.loss_sum += part.loss_sum;
@@ -187,11 +191,10 @@ TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
   ASSERT_TRUE(path.ok()) << path.status();
   const auto checkpoint = ReadCheckpoint(*path);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  EXPECT_EQ(checkpoint->manifest.samples_seen(), 160);
+  EXPECT_EQ(checkpoint->manifest.samples_seen(), 80);
   EXPECT_EQ(checkpoint->manifest.policy().version(), 2u);
-  EXPECT_EQ(checkpoint->manifest.job().training().global_batch(), 32);
+  EXPECT_EQ(checkpoint->manifest.job().training().global_batch(), 16);
 
-  job.mutable_training()->set_seed(1);
   const auto second = *MemoryWorld::Create(job, 1);
   const auto completed = second->trainer(0).RestoreCheckpoint(*path);
   ASSERT_TRUE(completed.ok()) << completed.status();
