@@ -23,7 +23,7 @@ constexpr int kMostProgressAtOnce = 256;
 // UCX 1.13 looks at its keep-alive timer in every 32nd call of progress only. With two calls per
 // tick of that timer a dead peer over shared memory could stay unnoticed for ever.
 constexpr int kCallsPerKeepAlive = 32;
-// How long the destructor waits for what was sent to leave.
+// How long the destructor waits for handshakes to end and for what was sent to leave.
 constexpr absl::Duration kFarewell = absl::Seconds(1);
 // UCX ends everything on a closed endpoint within milliseconds.
 constexpr absl::Duration kClosing = absl::Seconds(30);
@@ -84,7 +84,7 @@ absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
                                                " cannot be reached: ", ucs_status_string(status)));
   }
   SLUICE_RETURN_IF_ERROR(AwaitNotices(rank));
-  SendNotice(connected);
+  SendHello(connected);
   return absl::OkStatus();
 }
 
@@ -104,29 +104,44 @@ absl::Status UcxMesh::AwaitNotices(Rank from) {
   return absl::OkStatus();
 }
 
-void UcxMesh::SendNotice(Peer& to) {
+void UcxMesh::SendHello(Peer& to) {
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-  param.cb.send = &OnNoticeLeft;
-  param.user_data = this;
+  param.cb.send = &OnHelloTaken;
+  param.user_data = &to;
   const ucs_status_ptr_t started =
-      ucp_tag_send_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
+      ucp_tag_send_sync_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
   // An error here is reported by OnFailure as well.
-  if (UCS_PTR_IS_PTR(started)) ++notices_leaving_;
+  if (UCS_PTR_IS_PTR(started)) ++hellos_leaving_;
+  if (started == nullptr) {
+    to.took_hello = true;
+    peers_met_ = true;
+  }
+}
+
+void UcxMesh::SendGoodbye(Peer& to) {
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.send = &OnGoodbyeLeft;
+  param.user_data = this;
+  // It travels behind everything sent before; the flush ends when that has left this process.
+  if (UCS_PTR_IS_PTR(ucp_tag_send_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param))) {
+    ++goodbyes_leaving_;
+  }
+  if (UCS_PTR_IS_PTR(ucp_ep_flush_nbx(to.endpoint, &param))) ++goodbyes_leaving_;
 }
 
 UcxMesh::~UcxMesh() {
-  // A goodbye travels behind everything sent before; a flush ends when that has left this process.
-  ucp_request_param_t param{};
-  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-  param.cb.send = &OnNoticeLeft;
-  param.user_data = this;
+  const absl::Time farewell_ends = absl::Now() + kFarewell;
+  ProgressUntil(farewell_ends, [&] {
+    return std::all_of(peers_.begin(), peers_.end(), [](const Peer& other) {
+      return other.endpoint == nullptr || other.gone || other.met();
+    });
+  });
   for (Peer& left : peers_) {
-    if (left.endpoint == nullptr || left.gone) continue;
-    SendNotice(left);
-    if (UCS_PTR_IS_PTR(ucp_ep_flush_nbx(left.endpoint, &param))) ++notices_leaving_;
+    if (left.endpoint != nullptr && !left.gone) SendGoodbye(left);
   }
-  ProgressUntil(absl::Now() + kFarewell, [&] { return notices_leaving_ == 0; });
+  ProgressUntil(farewell_ends, [&] { return goodbyes_leaving_ == 0; });
 
   for (Peer& left : peers_) {
     for (void* awaited : left.awaited_notices) {
@@ -138,7 +153,8 @@ UcxMesh::~UcxMesh() {
     if (!request.over) End(request, absl::CancelledError("this process left"));
     if (request.handle != nullptr) ucp_request_free(request.handle);
   });
-  SLUICE_CHECK(ProgressUntil(absl::Now() + kClosing, [&] { return notices_leaving_ == 0; }),
+  SLUICE_CHECK(ProgressUntil(absl::Now() + kClosing,
+                             [&] { return goodbyes_leaving_ == 0 && hellos_leaving_ == 0; }),
                "UCX holds on to a request of a closed endpoint");
 }
 
@@ -176,13 +192,23 @@ RequestId UcxMesh::Send(Rank to, MessageTag tag, absl::Span<const std::byte> byt
     request.over = true;
     return id;
   }
+  request.bytes = bytes;
+  if (peer(to).met() && peer(to).waiting.empty()) {
+    PostSend(request);
+  } else {
+    peer(to).waiting.push_back(&request);
+  }
+  return id;
+}
+
+void UcxMesh::PostSend(Request& request) {
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.cb.send = &OnSent;
   param.user_data = &request;
-  Started(request, ucp_tag_send_nbx(peer(to).endpoint, bytes.data(), bytes.size(),
-                                    WireTag(self_, tag), &param));
-  return id;
+  Started(request,
+          ucp_tag_send_nbx(peer(request.operation.peer).endpoint, request.bytes.data(),
+                           request.bytes.size(), WireTag(self_, request.operation.tag), &param));
 }
 
 RequestId UcxMesh::Receive(Rank from, MessageTag tag, absl::Span<std::byte> bytes) {
@@ -280,6 +306,7 @@ bool UcxMesh::Progress() {
   int moved = 0;
   while (moved < kMostProgressAtOnce && ucp_worker_progress(engine_.worker.get()) != 0) ++moved;
   if (abort_requested_.load(std::memory_order_acquire) && !aborted_) EndAllAsAborted();
+  if (peers_met_) PostWaitingSends();
   if (peers_went_ && moved < kMostProgressAtOnce) EndRequestsOfGonePeers();
   return moved > 0;
 }
@@ -296,6 +323,14 @@ void UcxMesh::EndRequestsOfGonePeers() {
       ucp_request_cancel(engine_.worker.get(), request.handle);
     }
   });
+}
+
+void UcxMesh::PostWaitingSends() {
+  peers_met_ = false;
+  for (Peer& met : peers_) {
+    if (!met.met() || met.gone) continue;
+    for (Request* request : std::exchange(met.waiting, {})) PostSend(*request);
+  }
 }
 
 void UcxMesh::EndAllAsAborted() {
@@ -325,6 +360,13 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
 
 void UcxMesh::End(Request& request, absl::Status why) {
   request.ended_by_us = std::move(why);
+  std::deque<Request*>& waiting = peer(request.operation.peer).waiting;
+  if (const auto unsent = std::find(waiting.begin(), waiting.end(), &request);
+      unsent != waiting.end()) {
+    waiting.erase(unsent);
+    request.over = true;
+    return;
+  }
   if (request.operation.kind == Operation::Kind::kReceive) {
     ucp_request_cancel(engine_.worker.get(), request.handle);
     if (request.over) return;
@@ -378,11 +420,21 @@ void UcxMesh::OnNotice(void* handle, ucs_status_t status, const ucp_tag_recv_inf
 }
 
 void UcxMesh::NoticeReceived(Peer& from) {
-  if (++from.notices == kNotices) MarkGone(from, "it left");
+  ++from.notices;
+  from.mesh->peers_met_ = true;
+  if (from.notices == kNotices) MarkGone(from, "it left");
 }
 
-void UcxMesh::OnNoticeLeft(void* handle, ucs_status_t, void* mesh) {
-  --static_cast<UcxMesh*>(mesh)->notices_leaving_;
+void UcxMesh::OnHelloTaken(void* handle, ucs_status_t status, void* peer) {
+  auto* taker = static_cast<Peer*>(peer);
+  taker->took_hello = status == UCS_OK;
+  taker->mesh->peers_met_ = true;
+  --taker->mesh->hellos_leaving_;
+  ucp_request_free(handle);
+}
+
+void UcxMesh::OnGoodbyeLeft(void* handle, ucs_status_t, void* mesh) {
+  --static_cast<UcxMesh*>(mesh)->goodbyes_leaving_;
   ucp_request_free(handle);
 }
 
