@@ -4,12 +4,12 @@ namespace sluice {
 
 /// What the processes end with (docs/operations.md).
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitTraining = 1;       ///< training failed, or a process died
-inline constexpr int kExitUsage = 2;          ///< wrong command line
-inline constexpr int kExitUnreachable = 69;   ///< not enough processes in time
-inline constexpr int kExitBug = 70;           ///< an error of ours
-inline constexpr int kExitStorage = 74;       ///< a file cannot be written, or its content is damaged
-inline constexpr int kExitConfig = 78;        ///< job file, missing data, or a mismatch between processes
+inline constexpr int kExitTraining = 1;      ///< training failed, or a process died
+inline constexpr int kExitUsage = 2;         ///< wrong command line
+inline constexpr int kExitUnreachable = 69;  ///< not enough processes in time
+inline constexpr int kExitBug = 70;          ///< an error of ours
+inline constexpr int kExitStorage = 74;  ///< a file cannot be written, or its content is damaged
+inline constexpr int kExitConfig = 78;  ///< job file, missing data, or a mismatch between processes
 inline constexpr int kExitInterrupted = 130;  ///< SIGINT
 inline constexpr int kExitTerminated = 143;   ///< SIGTERM
 

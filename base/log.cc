@@ -53,9 +53,8 @@ absl::Status SetLogLevel(absl::string_view name) {
       return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown log level \"", name,
-                   "\": expected TRACE, DEBUG, INFO, WARNING, ERROR or FATAL"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown log level \"", name, "\": expected TRACE, DEBUG, INFO, WARNING, ERROR or FATAL"));
 }
 
 void SetLogIdentity(std::string identity) { Logger().set_formatter(Formatter(identity)); }

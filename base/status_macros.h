@@ -4,11 +4,11 @@
 #include "absl/status/statusor.h"
 
 /// Returns the status from the enclosing function unless it is OK.
-#define SLUICE_RETURN_IF_ERROR(expression)                    \
-  do {                                                        \
+#define SLUICE_RETURN_IF_ERROR(expression)                                    \
+  do {                                                                        \
     if (::absl::Status sluice_status_ = (expression); !sluice_status_.ok()) { \
-      return sluice_status_;                                  \
-    }                                                         \
+      return sluice_status_;                                                  \
+    }                                                                         \
   } while (false)
 
 /// The same with "`where`: " in front of the message; `where` is evaluated only on an error.

@@ -13,13 +13,14 @@
 namespace sluice {
 namespace {
 
-// Whether the list of `transports` lets UCX use `name`, a transport over shared memory.
+// Whether the list of `transports` lets UCX use `name`.
 bool Allows(absl::string_view transports, absl::string_view name) {
   if (absl::StartsWith(transports, "^")) return true;  // all but those named
   const std::vector<absl::string_view> listed = absl::StrSplit(transports, ',');
   return absl::c_any_of(listed, [&](absl::string_view transport) {
     transport = transport.substr(0, transport.find(':'));
-    return transport == name || transport == "all" || transport == "shm" || transport == "sm";
+    const bool shared_memory = transport == "shm" || transport == "sm";
+    return transport == name || transport == "all" || (shared_memory && name != "tcp");
   });
 }
 
@@ -40,6 +41,10 @@ void PrepareUcxEnvironment(absl::string_view transports) {
   // Without these UCX refuses shared memory to endpoints that report failures.
   if (Allows(transports, "posix")) setenv("UCX_POSIX_ERROR_HANDLING", "y", /*overwrite=*/0);
   if (Allows(transports, "sysv")) setenv("UCX_SYSV_ERROR_HANDLING", "y", /*overwrite=*/0);
+  // Events one by one: of several fetched at once, the first can close the connection of the
+  // second, and then UCX 1.13 ends the process with a failed assertion (conn_state !=
+  // UCT_TCP_EP_CONN_STATE_CLOSED).
+  if (Allows(transports, "tcp")) setenv("UCX_TCP_MAX_POLL", "1", /*overwrite=*/0);
 }
 
 }  // namespace sluice

@@ -23,7 +23,7 @@ constexpr int kMostProgressAtOnce = 256;
 // UCX 1.13 looks at its keep-alive timer in every 32nd call of progress only. With two calls per
 // tick of that timer a dead peer over shared memory could stay unnoticed for ever.
 constexpr int kCallsPerKeepAlive = 32;
-// How long the destructor waits for what was sent to leave.
+// How long the destructor waits for handshakes to end and for what was sent to leave.
 constexpr absl::Duration kFarewell = absl::Seconds(1);
 // UCX ends everything on a closed endpoint within milliseconds, or never.
 constexpr absl::Duration kClosing = absl::Seconds(1);
@@ -86,7 +86,7 @@ absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
                                                " cannot be reached: ", ucs_status_string(status)));
   }
   SLUICE_RETURN_IF_ERROR(AwaitNotices(rank));
-  SendNotice(connected);
+  SendHello(connected);
   return absl::OkStatus();
 }
 
@@ -106,30 +106,45 @@ absl::Status UcxMesh::AwaitNotices(Rank from) {
   return absl::OkStatus();
 }
 
-void UcxMesh::SendNotice(Peer& to) {
+void UcxMesh::SendHello(Peer& to) {
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-  param.cb.send = &OnNoticeLeft;
-  param.user_data = this;
+  param.cb.send = &OnHelloTaken;
+  param.user_data = &to;
   const ucs_status_ptr_t started =
-      ucp_tag_send_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
+      ucp_tag_send_sync_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
   // An error here is reported by OnFailure as well.
-  if (UCS_PTR_IS_PTR(started)) ++notices_leaving_;
+  if (UCS_PTR_IS_PTR(started)) ++hellos_leaving_;
+  if (started == nullptr) {
+    to.took_hello = true;
+    peers_met_ = true;
+  }
+}
+
+void UcxMesh::SendGoodbye(Peer& to) {
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  param.cb.send = &OnGoodbyeLeft;
+  param.user_data = this;
+  // It travels behind everything sent before; the flush ends when that has left this process.
+  if (UCS_PTR_IS_PTR(ucp_tag_send_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param))) {
+    ++goodbyes_leaving_;
+  }
+  if (UCS_PTR_IS_PTR(ucp_ep_flush_nbx(to.endpoint, &param))) ++goodbyes_leaving_;
 }
 
 UcxMesh::~UcxMesh() {
   if (stuck_) return;  // destroying UCX's worker is all that is left
-  // A goodbye travels behind everything sent before; a flush ends when that has left this process.
-  ucp_request_param_t param{};
-  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-  param.cb.send = &OnNoticeLeft;
-  param.user_data = this;
+  const absl::Time farewell_ends = absl::Now() + kFarewell;
+  ProgressUntil(farewell_ends, [&] {
+    return std::all_of(peers_.begin(), peers_.end(), [](const Peer& other) {
+      return other.endpoint == nullptr || other.gone || other.met();
+    });
+  });
   for (Peer& left : peers_) {
-    if (left.endpoint == nullptr || left.gone) continue;
-    SendNotice(left);
-    if (UCS_PTR_IS_PTR(ucp_ep_flush_nbx(left.endpoint, &param))) ++notices_leaving_;
+    if (left.endpoint != nullptr && !left.gone) SendGoodbye(left);
   }
-  ProgressUntil(absl::Now() + kFarewell, [&] { return notices_leaving_ == 0; });
+  ProgressUntil(farewell_ends, [&] { return goodbyes_leaving_ == 0; });
 
   for (Peer& left : peers_) {
     for (void* awaited : left.awaited_notices) {
@@ -141,7 +156,8 @@ UcxMesh::~UcxMesh() {
     if (!request.over) End(request, absl::CancelledError("this process left"));
     if (request.handle != nullptr) ucp_request_free(request.handle);
   });
-  ProgressUntil(absl::Now() + kClosing, [&] { return notices_leaving_ == 0; });
+  ProgressUntil(absl::Now() + kClosing,
+                [&] { return goodbyes_leaving_ == 0 && hellos_leaving_ == 0; });
 }
 
 RequestId UcxMesh::Start(const Operation& operation) {
@@ -181,13 +197,23 @@ RequestId UcxMesh::Send(Rank to, MessageTag tag, absl::Span<const std::byte> byt
     request.over = true;
     return id;
   }
+  request.bytes = bytes;
+  if (peer(to).met() && peer(to).waiting.empty()) {
+    PostSend(request);
+  } else {
+    peer(to).waiting.push_back(&request);
+  }
+  return id;
+}
+
+void UcxMesh::PostSend(Request& request) {
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.cb.send = &OnSent;
   param.user_data = &request;
-  Started(request, ucp_tag_send_nbx(peer(to).endpoint, bytes.data(), bytes.size(),
-                                    WireTag(self_, tag), &param));
-  return id;
+  Started(request,
+          ucp_tag_send_nbx(peer(request.operation.peer).endpoint, request.bytes.data(),
+                           request.bytes.size(), WireTag(self_, request.operation.tag), &param));
 }
 
 RequestId UcxMesh::Receive(Rank from, MessageTag tag, absl::Span<std::byte> bytes) {
@@ -290,7 +316,10 @@ bool UcxMesh::Progress() {
     requests_.ForEach([&](Request& request) {
       if (!request.over) End(request, PeerGone(request.operation, "UCX is stuck in a transfer"));
     });
-  } else if (peers_went_ && moved < kMostProgressAtOnce) {
+    return false;
+  }
+  if (peers_met_) PostWaitingSends();
+  if (peers_went_ && moved < kMostProgressAtOnce) {
     EndRequestsOfGonePeers();
   }
   return moved > 0;
@@ -308,6 +337,14 @@ void UcxMesh::EndRequestsOfGonePeers() {
       ucp_request_cancel(engine_.worker.get(), request.handle);
     }
   });
+}
+
+void UcxMesh::PostWaitingSends() {
+  peers_met_ = false;
+  for (Peer& met : peers_) {
+    if (!met.met() || met.gone) continue;
+    for (Request* request : std::exchange(met.waiting, {})) PostSend(*request);
+  }
 }
 
 void UcxMesh::EndAllAsAborted() {
@@ -347,6 +384,13 @@ void UcxMesh::End(Request& request, absl::Status why) {
   request.ended_by_us = std::move(why);
   const auto over = [&] { return request.over; };
   if (!stuck_) {
+    std::deque<Request*>& waiting = peer(request.operation.peer).waiting;
+    if (const auto unsent = std::find(waiting.begin(), waiting.end(), &request);
+        unsent != waiting.end()) {
+      waiting.erase(unsent);
+      request.over = true;
+      return;
+    }
     if (request.operation.kind == Operation::Kind::kReceive) {
       ucp_request_cancel(engine_.worker.get(), request.handle);
     }
@@ -401,11 +445,21 @@ void UcxMesh::OnNotice(void* handle, ucs_status_t status, const ucp_tag_recv_inf
 }
 
 void UcxMesh::NoticeReceived(Peer& from) {
-  if (++from.notices == kNotices) MarkGone(from, "it left");
+  ++from.notices;
+  from.mesh->peers_met_ = true;
+  if (from.notices == kNotices) MarkGone(from, "it left");
 }
 
-void UcxMesh::OnNoticeLeft(void* handle, ucs_status_t, void* mesh) {
-  --static_cast<UcxMesh*>(mesh)->notices_leaving_;
+void UcxMesh::OnHelloTaken(void* handle, ucs_status_t status, void* peer) {
+  auto* taker = static_cast<Peer*>(peer);
+  taker->took_hello = status == UCS_OK;
+  taker->mesh->peers_met_ = true;
+  --taker->mesh->hellos_leaving_;
+  ucp_request_free(handle);
+}
+
+void UcxMesh::OnGoodbyeLeft(void* handle, ucs_status_t, void* mesh) {
+  --static_cast<UcxMesh*>(mesh)->goodbyes_leaving_;
   ucp_request_free(handle);
 }
 

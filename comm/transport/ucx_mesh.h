@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,8 +24,11 @@ namespace sluice {
 ///     63       62 .. 40        39 .. 0
 ///     notice   sender's rank   MessageTag, 0 for a notice
 ///
-/// Notices are empty messages: hello when connecting, so that UCX watches the connection from then
-/// on even if it carries nothing else, and goodbye when leaving.
+/// Notices are empty messages: hello when connecting, goodbye when leaving. The hello is
+/// synchronous, which makes UCX do its whole handshake at once and not with the first large
+/// message: until it is over UCX neither watches a peer over shared memory nor closes its
+/// connection safely. So sends wait here until both hellos have been taken; given up before that,
+/// they leave UCX alone.
 ///
 /// A peer is live until one of three things happens, and then gone for good:
 ///
@@ -59,6 +63,16 @@ class UcxMesh : public Transport {
  private:
   static constexpr int kNotices = 2;  // hello, goodbye
 
+  struct Request {
+    Operation operation;
+    absl::Span<const std::byte> bytes;  // of a send
+    void* handle = nullptr;             // UCX's request, if it needed one
+    bool over = false;
+    ucs_status_t status = UCS_OK;
+    ucp_tag_recv_info_t received{};
+    absl::Status ended_by_us;  // why it was cancelled; OK if it was not
+  };
+
   struct Peer {
     UcxMesh* mesh = nullptr;
     ucp_ep_h endpoint = nullptr;  // null once closed
@@ -66,23 +80,20 @@ class UcxMesh : public Transport {
     std::string why;
     std::array<void*, kNotices> awaited_notices{};  // posted receives
     int notices = 0;                                // received
-  };
+    bool took_hello = false;                        // its side of the handshake is over, too
 
-  struct Request {
-    Operation operation;
-    void* handle = nullptr;  // UCX's request, if it needed one
-    bool over = false;
-    ucs_status_t status = UCS_OK;
-    ucp_tag_recv_info_t received{};
-    absl::Status ended_by_us;  // why it was cancelled; OK if it was not
+    std::deque<Request*> waiting;  // sends, in order, until met() or gone
+
+    /// Whether the handshake is over.
+    bool met() const { return took_hello && notices > 0; }
   };
 
   UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers);
 
   absl::Status ConnectTo(Rank rank, const std::string& address);
   absl::Status AwaitNotices(Rank from);
-  /// Starts to tell `to`; on its way once notices_leaving_ is 0.
-  void SendNotice(Peer& to);
+  void SendHello(Peer& to);
+  void SendGoodbye(Peer& to);
   static void NoticeReceived(Peer& from);
   static void MarkGone(Peer& peer, absl::string_view why);
 
@@ -97,6 +108,8 @@ class UcxMesh : public Transport {
   /// \return false when there was nothing to move
   bool Progress();
   void EndRequestsOfGonePeers();
+  void PostWaitingSends();
+  void PostSend(Request& request);
   void EndAllAsAborted();
 
   /// Progresses, briefly polling and then asleep, until over() or the deadline. \return over()
@@ -117,7 +130,8 @@ class UcxMesh : public Transport {
                          void* request);
   static void OnNotice(void* handle, ucs_status_t status, const ucp_tag_recv_info_t* info,
                        void* peer);
-  static void OnNoticeLeft(void* handle, ucs_status_t status, void* mesh);
+  static void OnHelloTaken(void* handle, ucs_status_t status, void* peer);
+  static void OnGoodbyeLeft(void* handle, ucs_status_t status, void* mesh);
   static void OnFailure(void* peer, ucp_ep_h endpoint, ucs_status_t status);
 
   const Rank self_;
@@ -126,9 +140,11 @@ class UcxMesh : public Transport {
   Doorbell abort_bell_;
   std::vector<Peer> peers_;  // never resized: UCX holds pointers
   RequestTable<Request> requests_;
-  int notices_leaving_ = 0;  // notices and flushes that UCX has not finished
-  bool peers_went_ = false;  // some peer has gone, and its requests are to be ended
-  bool stuck_ = false;       // UCX does not end a request: nothing is asked of it any more
+  int hellos_leaving_ = 0;    // hellos that nobody took yet
+  int goodbyes_leaving_ = 0;  // goodbyes, and flushes behind them, that have not left yet
+  bool peers_met_ = false;    // the sends that wait for some peer are to be posted
+  bool peers_went_ = false;   // some peer has gone, and its requests are to be ended
+  bool stuck_ = false;        // UCX does not end a request: nothing is asked of it any more
   TransportCounters counters_;
 
   std::mutex abort_mutex_;

@@ -25,7 +25,7 @@ class TestConfig : public ActorConfig {
 
 struct MemberLog {
   std::optional<proto::StartGeneration> start;
-  std::vector<proto::CompressionPolicy> policies;
+  std::vector<proto::PolicyUpdate> policies;
   std::vector<std::pair<std::string, int>> ends;
 };
 
@@ -64,9 +64,7 @@ class ActorTest : public testing::Test {
   MemberHandle StartMember(MemberLog& log, const std::string& job_id = kJobId) {
     MemberEvents events;
     events.on_start = [&log](const proto::StartGeneration& start) { log.start = start; };
-    events.on_policy = [&log](const proto::CompressionPolicy& policy) {
-      log.policies.push_back(policy);
-    };
+    events.on_policy = [&log](const proto::PolicyUpdate& update) { log.policies.push_back(update); };
     events.on_end = [&log](const std::string& cause, int code) {
       log.ends.push_back({cause, code});
     };
@@ -131,7 +129,7 @@ TEST_F(ActorTest, AKilledCoordinatorEndsTheMembers) {
   caf::anon_send_exit(coordinator_, caf::exit_reason::kill);
   scheduler_.run();
   ASSERT_EQ(log.ends.size(), 1u);
-  EXPECT_THAT(log.ends[0].first, HasSubstr("coordinator is gone"));
+  EXPECT_THAT(log.ends[0].first, HasSubstr("coordinator (host "));
   EXPECT_NE(log.ends[0].second, 0);
 }
 
@@ -176,7 +174,8 @@ TEST_F(ActorTest, AStopRequestReachesEveryMember) {
   StartCoordinator(1, 0);
   MemberLog log;
   Tell(StartMember(log), JoinOf(proto::ROLE_WORKER, 0));
-  caf::anon_send(coordinator_, StopAtom::value, std::string("stopped by SIGINT"), 130);
+  caf::anon_send(coordinator_, StopAtom::value, std::string(kJobId), std::string("stopped by SIGINT"), 130);
+  caf::anon_send(coordinator_, StopAtom::value, std::string("beef"), std::string("a stranger"), 1);
   scheduler_.run();
   ASSERT_EQ(log.ends.size(), 1u);
   EXPECT_EQ(log.ends[0], std::make_pair(std::string("stopped by SIGINT"), 130));
@@ -190,7 +189,7 @@ TEST_F(ActorTest, APolicyOfAnotherGenerationIsIgnored) {
   proto::PolicyUpdate stale;
   *stale.mutable_envelope() = EnvelopeOf(9);
   Tell(member, stale);
-  EXPECT_TRUE(log.policies.empty());
+  for (const proto::PolicyUpdate& update : log.policies) EXPECT_EQ(update.envelope().generation(), 1);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ int Count(const std::vector<Outgoing>& out) {
 }
 
 std::string Refusal(const std::vector<Outgoing>& out) {
-  return out.size() == 1 && std::holds_alternative<proto::JoinRefused>(out[0].message)
+  return !out.empty() && std::holds_alternative<proto::JoinRefused>(out[0].message)
              ? std::get<proto::JoinRefused>(out[0].message).reason()
              : "";
 }
@@ -98,7 +98,15 @@ TEST_F(CoordinatorStateTest, PolicyNoneStaysRaw) {
   proto::JobConfig job = DefaultJob(2);
   job.mutable_compression()->set_policy("none");
   Make(job, 0);
-  EXPECT_EQ(Count<proto::PolicyUpdate>(JoinAll(2, 0)), 0);
+  const auto out = JoinAll(2, 0);
+  EXPECT_TRUE(observer_.policies.empty());
+  int decisions = 0;  // workers are told that there is none
+  for (const Outgoing& one : out) {
+    if (!std::holds_alternative<proto::PolicyUpdate>(one.message)) continue;
+    EXPECT_FALSE(std::get<proto::PolicyUpdate>(one.message).has_policy());
+    ++decisions;
+  }
+  EXPECT_EQ(decisions, 2);
 }
 
 TEST_F(CoordinatorStateTest, AnotherProtocolIsRefusedWithBothVersions) {
@@ -267,10 +275,9 @@ TEST_F(CoordinatorStateTest, LeavesWhenAllHaveLeftOrTheGraceIsOver) {
   EXPECT_EQ(state_->exit_code(), 130);
 }
 
-TEST_F(CoordinatorStateTest, AMeasuredWindowGivesAPlanAheadOfEveryRank) {
+TEST_F(CoordinatorStateTest, AMeasuredWindowGivesAPlan) {
   Make(2, 1);
   JoinAll(2, 1);
-  for (int64_t step = 0; step <= 120; ++step) state_->OnStepReport(0, ReportOf(0, step, 1));
   proto::Statistics statistics;
   *statistics.mutable_envelope() = EnvelopeOf(1);
   proto::WindowStatistics& window = *statistics.mutable_window();
@@ -296,24 +303,52 @@ TEST_F(CoordinatorStateTest, AMeasuredWindowGivesAPlanAheadOfEveryRank) {
   EXPECT_EQ(Count<proto::PolicyUpdate>(out), 2);
   ASSERT_EQ(observer_.policies.size(), 2u);
   EXPECT_EQ(observer_.policies[1].version(), 2u);
-  EXPECT_GT(observer_.policies[1].effective_step(), 120);
+  EXPECT_EQ(observer_.policies[1].effective_step(), 105);
   EXPECT_EQ(observer_.policies[1].layers(0).codec().bits(), 2);
 
   statistics.mutable_window()->set_window(1);
-  EXPECT_TRUE(state_->OnStatistics(2, statistics).empty()) << "nothing changed, nothing published";
+  for (const Outgoing& one : state_->OnStatistics(2, statistics)) {
+    EXPECT_FALSE(std::get<proto::PolicyUpdate>(one.message).has_policy()) << "nothing changed";
+    EXPECT_EQ(std::get<proto::PolicyUpdate>(one.message).window(), 1);
+  }
+  EXPECT_EQ(observer_.policies.size(), 2u);
 }
 
-TEST_F(CoordinatorStateTest, AcknowledgedVersionIsTheLeastOfAllWorkers) {
+TEST_F(CoordinatorStateTest, AJobThatCannotFormEndsWithTheReason) {
+  Make(2, 0);
+  ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());
+  proto::Join join = JoinOf(proto::ROLE_WORKER, 1);
+  join.set_job_digest(0x99);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnJoin(1, join)), 1);
+  EXPECT_THAT(FailureCause(), HasSubstr("rank 1 (host node01, pid 101) may not join"));
+  EXPECT_EQ(state_->exit_code(), 78);
+}
+
+TEST_F(CoordinatorStateTest, AProcessThatFailsBeforeItJoinsIsTheCulprit) {
+  Make(2, 0);
+  ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());
+  proto::Failure failure;
+  failure.mutable_envelope()->set_job_id(kJobId);
+  *failure.mutable_culprit() = JoinOf(proto::ROLE_WORKER, 1).process();
+  failure.set_cause("no data in /data/rapid pid run");
+  failure.set_exit_code(78);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnFailureReport(1, failure)), 1);
+  EXPECT_THAT(FailureCause(), HasSubstr("rank 1 (host node01, pid 101): no data"));
+  EXPECT_EQ(state_->exit_code(), 78);
+}
+
+TEST_F(CoordinatorStateTest, StepsBeforeADifferenceAreStillReported) {
   Make(2, 0);
   JoinAll(2, 0);
-  proto::PolicyAck ack;
-  *ack.mutable_envelope() = EnvelopeOf(1);
-  ack.set_version(3);
-  state_->OnPolicyAck(0, ack);
-  EXPECT_EQ(state_->acknowledged_version(), 0u);
-  ack.set_version(2);
-  state_->OnPolicyAck(1, ack);
-  EXPECT_EQ(state_->acknowledged_version(), 2u);
+  for (int rank : {0, 1}) {
+    proto::StepReport report = ReportOf(rank, 0, 1);
+    *report.add_steps() = ReportOf(rank, 1, 1).steps(0);
+    report.mutable_steps(1)->set_parameter_checksum(rank);
+    state_->OnStepReport(rank, report);
+  }
+  ASSERT_EQ(observer_.steps.size(), 1u);
+  EXPECT_EQ(observer_.steps[0].step, Step(0));
+  EXPECT_THAT(FailureCause(), HasSubstr("replicas differ after step 1"));
 }
 
 // Whatever happens in whatever order: one end, never a second; after it nothing is started or published; a lost

@@ -1,5 +1,7 @@
 #include "actors/policy_publisher.h"
 
+#include <algorithm>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actors/job_fixture.h"
@@ -58,36 +60,70 @@ TEST_F(PolicyPublisherTest, NoneAndAWorldOfOnePublishNothing) {
   EXPECT_EQ(publisher_->changes(), 0);
 }
 
-TEST_F(PolicyPublisherTest, APlanTakesEffectAheadOfTheNewestStep) {
+TEST_F(PolicyPublisherTest, APlanTakesEffectLeadStepsAfterItsWindow) {
   Make("lgreco");
   ASSERT_TRUE(publisher_->Initial(Window(0, 0, 3)).ok());
-  const auto policy = *publisher_->OnWindow(Window(0, 99, 3), Step(140));
+  const auto policy = *publisher_->OnWindow(Window(0, 99, 3));
   ASSERT_TRUE(policy.has_value());
   EXPECT_EQ(policy->version(), 2u);
-  EXPECT_EQ(policy->effective_step(), 146);  // 140 is done, 141 may run, 5 more to lead
+  EXPECT_EQ(policy->effective_step(), 105);
   EXPECT_EQ(policy->layers(0).codec().bits(), 3);
 }
 
 TEST_F(PolicyPublisherTest, NoPlanTakesEffectDuringTheWarmUp) {
   Make("lgreco");
-  const auto policy = *publisher_->OnWindow(Window(0, 9, 3), Step(10));
+  const auto policy = *publisher_->OnWindow(Window(0, 9, 3));
   ASSERT_TRUE(policy.has_value());
   EXPECT_EQ(policy->effective_step(), 50);
 }
 
 TEST_F(PolicyPublisherTest, AnUnchangedPlanIsNotPublishedAgain) {
   Make("lgreco");
-  ASSERT_TRUE((*publisher_->OnWindow(Window(0, 99, 3), Step(99))).has_value());
-  EXPECT_FALSE((*publisher_->OnWindow(Window(1, 199, 3), Step(199))).has_value());
-  EXPECT_TRUE((*publisher_->OnWindow(Window(2, 299, 2), Step(299))).has_value());
+  ASSERT_TRUE((*publisher_->OnWindow(Window(0, 99, 3))).has_value());
+  EXPECT_FALSE((*publisher_->OnWindow(Window(1, 199, 3))).has_value());
+  EXPECT_TRUE((*publisher_->OnWindow(Window(2, 299, 2))).has_value());
   EXPECT_EQ(publisher_->changes(), 2);
 }
 
 TEST_F(PolicyPublisherTest, AWindowOutOfOrderIsRefused) {
   Make("lgreco");
-  ASSERT_TRUE(publisher_->OnWindow(Window(3, 99, 3), Step(99)).ok());
-  EXPECT_EQ(publisher_->OnWindow(Window(3, 99, 3), Step(99)).status().code(),
+  ASSERT_TRUE(publisher_->OnWindow(Window(3, 99, 3)).ok());
+  EXPECT_EQ(publisher_->OnWindow(Window(3, 99, 3)).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// Whatever the job: at the step before a plan takes effect, every rank waits for exactly the windows whose plans
+// take effect no later than the step after it.
+TEST_F(PolicyPublisherTest, ARankWaitsForTheWindowsThatMayTakeEffectNext) {
+  for (int64_t warmup : {0, 1, 50}) {
+    for (int64_t length : {1, 15, 100}) {
+      for (int64_t lead : {1, 2, 40}) {
+        proto::Compression compression;
+        compression.set_warmup_steps(warmup);
+        compression.set_window_steps(length);
+        compression.set_lead_steps(lead);
+        for (int64_t step = 0; step < 400; ++step) {
+          int64_t expected = step + 1 < warmup ? kNoDecision : kInitialDecision;
+          for (int64_t w = 0; expected != kNoDecision && w < 400; ++w) {
+            const int64_t last = (w + 1) * length - 1;
+            if (std::max(warmup, last + 1 + lead) <= step + 1) expected = w;
+          }
+          ASSERT_EQ(RequiredDecision(compression, true, Step(step)), expected)
+              << "warmup " << warmup << " window " << length << " lead " << lead << " step " << step;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(PolicyPublisherTest, WithoutWindowsOnlyTheStartIsWaitedFor) {
+  proto::Compression compression;
+  compression.set_warmup_steps(3);
+  compression.set_window_steps(1);
+  compression.set_lead_steps(1);
+  EXPECT_EQ(RequiredDecision(compression, false, Step(1)), kNoDecision);
+  EXPECT_EQ(RequiredDecision(compression, false, Step(2)), kInitialDecision);
+  EXPECT_EQ(RequiredDecision(compression, false, Step(200)), kInitialDecision);
 }
 
 TEST_F(PolicyPublisherTest, OnlyPoliciesThatNeedErrorsNeedWindows) {

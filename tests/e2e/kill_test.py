@@ -52,7 +52,7 @@ def kill_one(kind, how=signal.SIGKILL):
     if kind != "launcher":
         for rank in range(4):
             if kind != f"worker {rank}":
-                check(any(f"[rank {rank}]<stderr>" in line and "the job failed" in line
+                check(any(f"[rank {rank}]<stderr>" in line and f"pid {pids[kind]})" in line
                           for line in text.splitlines()), f"rank {rank} says nothing:\n{text}")
     job.close()
     return step, seconds, headline

@@ -56,10 +56,21 @@ def a_frozen_worker_is_named_and_nothing_stays():
 def missing_data_is_named_and_ends_the_job():
     job = Job(2, SMALL + ["data.path=/no/such/folder"])
     job.wait_gone(60)
-    check("/no/such/folder" in job.stderr(), job.stderr())
-    check(job.process.returncode not in (0, None), job.stderr())
+    check("/no/such/folder" in job.summary()["cause"] and "rank " in job.summary()["cause"],
+          job.stderr())
+    check(job.process.returncode == 78, f"{job.process.returncode}:\n{job.stderr()}")
+    job.close()
+
+
+def a_diverging_loss_is_named_with_rank_and_step():
+    job = Job(2, SMALL + ["optimizer.learning_rate=1000", "schedule.warmup_steps=0"])
+    job.wait_gone(120)
+    check("training diverged" in job.summary()["cause"] and "rank " in job.summary()["cause"],
+          job.stderr())
+    check(job.process.returncode == 1, f"{job.process.returncode}:\n{job.stderr()}")
     job.close()
 
 
 run_tests([interrupt_ends_with_130, terminate_ends_with_143, a_second_interrupt_kills_at_once,
-           a_frozen_worker_is_named_and_nothing_stays, missing_data_is_named_and_ends_the_job])
+           a_frozen_worker_is_named_and_nothing_stays, missing_data_is_named_and_ends_the_job,
+           a_diverging_loss_is_named_with_rank_and_step])
