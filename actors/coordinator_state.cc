@@ -131,7 +131,13 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
     proto::JoinRefused refused;
     *refused.mutable_envelope() = Stamp();
     refused.set_reason(absl::StrCat(Describe(join.process()), " may not join: ", status.message()));
-    return {{id, refused}};
+    std::vector<Outgoing> out = {{id, refused}};
+    // One of ours that does not fit will never fit: the job cannot form. Strangers change nothing.
+    if (phase_ == Phase::kForming && absl::IsFailedPrecondition(status) &&
+        join.envelope().job_id() == options_.job_id) {
+      for (Outgoing& more : FailOwn(refused.reason(), kExitConfig)) out.push_back(std::move(more));
+    }
+    return out;
   }
   Member& member = members_[id];
   member.process = join.process();
