@@ -13,7 +13,7 @@
 #include "orchestrator/config/nearest_word.h"
 #include "base/exit_codes.h"
 #include "orchestrator/flags/command_line.h"
-#include "orchestrator/version.h"
+#include "base/version.h"
 
 namespace sluice {
 namespace {

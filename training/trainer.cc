@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "base/version.h"
 #include "models/data/batch_sampler.h"
 #include "models/data/fashion_mnist.h"
 #include "models/data/image_batch.h"
@@ -27,8 +28,6 @@
 
 namespace sluice {
 namespace {
-
-constexpr char kVersion[] = "0.1.0";
 constexpr char kModelFile[] = "model.pt";
 constexpr char kOptimizerFile[] = "optimizer.pt";
 

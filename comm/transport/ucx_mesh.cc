@@ -111,14 +111,15 @@ void UcxMesh::SendHello(Peer& to) {
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.cb.send = &OnHelloTaken;
   param.user_data = &to;
-  const ucs_status_ptr_t started =
-      ucp_tag_send_sync_nbx(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
-  // An error here is reported by OnFailure as well.
-  if (UCS_PTR_IS_PTR(started)) ++hellos_leaving_;
-  if (started == nullptr) {
-    to.took_hello = true;
-    peers_met_ = true;
-  }
+  const auto send = to.hellos_sent == 0 ? &ucp_tag_send_nbx : &ucp_tag_send_sync_nbx;
+  ++to.hellos_sent;
+  const ucs_status_ptr_t started = send(to.endpoint, nullptr, 0, NoticeTag(self_), &param);
+  if (UCS_PTR_IS_PTR(started)) {
+    ++hellos_leaving_;
+  } else if (started == nullptr) {
+    ++to.hellos_taken;
+    handshakes_moved_ = true;
+  }  // else OnFailure reports the error as well
 }
 
 void UcxMesh::SendGoodbye(Peer& to) {
@@ -318,10 +319,8 @@ bool UcxMesh::Progress() {
     });
     return false;
   }
-  if (peers_met_) PostWaitingSends();
-  if (peers_went_ && moved < kMostProgressAtOnce) {
-    EndRequestsOfGonePeers();
-  }
+  if (handshakes_moved_) AdvanceHandshakes();
+  if (peers_went_ && moved < kMostProgressAtOnce) EndRequestsOfGonePeers();
   return moved > 0;
 }
 
@@ -339,11 +338,13 @@ void UcxMesh::EndRequestsOfGonePeers() {
   });
 }
 
-void UcxMesh::PostWaitingSends() {
-  peers_met_ = false;
-  for (Peer& met : peers_) {
-    if (!met.met() || met.gone) continue;
-    for (Request* request : std::exchange(met.waiting, {})) PostSend(*request);
+void UcxMesh::AdvanceHandshakes() {
+  handshakes_moved_ = false;
+  for (Peer& other : peers_) {
+    if (other.endpoint == nullptr || other.gone) continue;
+    if (other.hellos_sent == 1 && other.hellos_taken == 1 && other.notices >= 1) SendHello(other);
+    if (!other.met()) continue;
+    for (Request* request : std::exchange(other.waiting, {})) PostSend(*request);
   }
 }
 
@@ -407,7 +408,7 @@ void UcxMesh::End(Request& request, absl::Status why) {
 
 void UcxMesh::Close(Peer& closed, absl::string_view why) {
   MarkGone(closed, why);
-  if (closed.endpoint == nullptr) return;
+  if (closed.endpoint == nullptr || stuck_) return;
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
   param.flags = UCP_EP_CLOSE_FLAG_FORCE;
@@ -446,14 +447,14 @@ void UcxMesh::OnNotice(void* handle, ucs_status_t status, const ucp_tag_recv_inf
 
 void UcxMesh::NoticeReceived(Peer& from) {
   ++from.notices;
-  from.mesh->peers_met_ = true;
+  from.mesh->handshakes_moved_ = true;
   if (from.notices == kNotices) MarkGone(from, "it left");
 }
 
 void UcxMesh::OnHelloTaken(void* handle, ucs_status_t status, void* peer) {
   auto* taker = static_cast<Peer*>(peer);
-  taker->took_hello = status == UCS_OK;
-  taker->mesh->peers_met_ = true;
+  if (status == UCS_OK) ++taker->hellos_taken;
+  taker->mesh->handshakes_moved_ = true;
   --taker->mesh->hellos_leaving_;
   ucp_request_free(handle);
 }

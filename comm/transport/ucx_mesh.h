@@ -24,11 +24,16 @@ namespace sluice {
 ///     63       62 .. 40        39 .. 0
 ///     notice   sender's rank   MessageTag, 0 for a notice
 ///
-/// Notices are empty messages: hello when connecting, goodbye when leaving. The hello is
-/// synchronous, which makes UCX do its whole handshake at once and not with the first large
-/// message: until it is over UCX neither watches a peer over shared memory nor closes its
-/// connection safely. So sends wait here until both hellos have been taken; given up before that,
-/// they leave UCX alone.
+/// Notices are empty messages: two hellos when connecting, a goodbye when leaving. UCX 1.13 neither
+/// watches a peer over shared memory nor survives every loss of a connection until its own
+/// handshake is over, which it would start with the first large message. So sends wait here (given
+/// up before that, they leave UCX alone) until a handshake is over that goes step by step:
+///
+///     hello      plain: connects the transport below, e.g. tcp, both ways
+///     hello      synchronous, once both sides have the other's first: makes UCX do its handshake,
+///     over
+///                connections that exist, since a message that still waits for one must not fail
+///     met        both have taken the other's second
 ///
 /// A peer is live until one of three things happens, and then gone for good:
 ///
@@ -61,7 +66,7 @@ class UcxMesh : public Transport {
   TransportCounters counters() const override { return counters_; }
 
  private:
-  static constexpr int kNotices = 2;  // hello, goodbye
+  static constexpr int kNotices = 3;  // two hellos, goodbye
 
   struct Request {
     Operation operation;
@@ -80,12 +85,13 @@ class UcxMesh : public Transport {
     std::string why;
     std::array<void*, kNotices> awaited_notices{};  // posted receives
     int notices = 0;                                // received
-    bool took_hello = false;                        // its side of the handshake is over, too
+    int hellos_sent = 0;
+    int hellos_taken = 0;  // of those sent: the first has left, the second has arrived
 
     std::deque<Request*> waiting;  // sends, in order, until met() or gone
 
     /// Whether the handshake is over.
-    bool met() const { return took_hello && notices > 0; }
+    bool met() const { return hellos_taken == 2 && notices >= 2; }
   };
 
   UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers);
@@ -108,7 +114,7 @@ class UcxMesh : public Transport {
   /// \return false when there was nothing to move
   bool Progress();
   void EndRequestsOfGonePeers();
-  void PostWaitingSends();
+  void AdvanceHandshakes();
   void PostSend(Request& request);
   void EndAllAsAborted();
 
@@ -140,11 +146,11 @@ class UcxMesh : public Transport {
   Doorbell abort_bell_;
   std::vector<Peer> peers_;  // never resized: UCX holds pointers
   RequestTable<Request> requests_;
-  int hellos_leaving_ = 0;    // hellos that nobody took yet
-  int goodbyes_leaving_ = 0;  // goodbyes, and flushes behind them, that have not left yet
-  bool peers_met_ = false;    // the sends that wait for some peer are to be posted
-  bool peers_went_ = false;   // some peer has gone, and its requests are to be ended
-  bool stuck_ = false;        // UCX does not end a request: nothing is asked of it any more
+  int hellos_leaving_ = 0;         // hellos sent and not taken yet
+  int goodbyes_leaving_ = 0;       // goodbyes, and flushes behind them, that have not left yet
+  bool handshakes_moved_ = false;  // a callback has seen one go on
+  bool peers_went_ = false;        // some peer has gone, and its requests are to be ended
+  bool stuck_ = false;             // UCX does not end a request: nothing is asked of it any more
   TransportCounters counters_;
 
   std::mutex abort_mutex_;
