@@ -89,7 +89,8 @@ CoordinatorHandle::behavior_type CoordinatorActor(
             state.MayLeave()) {
           self->state.told_ended = true;
           if (state.dropped() > 0) {
-            SLUICE_LOG(Warning, state.dropped(), " messages of other jobs or generations, or after the end, were dropped");
+            SLUICE_LOG(Warning, state.dropped(),
+                       " messages of other jobs or generations, or after the end, were dropped");
           }
           self->state.on_ended(state.exit_code());
         }

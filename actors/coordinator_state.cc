@@ -190,7 +190,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
     start.set_rank(static_cast<int32_t>(rank));
     out.push_back({by_rank[rank], start});
   }
-  for (Outgoing& more : PublishDecision(kInitialDecision, publisher_->Initial(profiler_->Sizes()))) {
+  for (Outgoing& more :
+       PublishDecision(kInitialDecision, publisher_->Initial(profiler_->Sizes()))) {
     out.push_back(std::move(more));
   }
   return out;

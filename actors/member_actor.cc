@@ -42,8 +42,8 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
         if (m.message.envelope().job_id() != self->state.envelope.job_id()) return;
         self->state.envelope = m.message.envelope();
         const proto::ProcessInfo& coordinator = m.message.coordinator();
-        self->state.coordinator_name = absl::StrCat("coordinator (host ", coordinator.host(), ", pid ",
-                                                    coordinator.pid(), ")");
+        self->state.coordinator_name = absl::StrCat("coordinator (host ", coordinator.host(),
+                                                    ", pid ", coordinator.pid(), ")");
         events.on_start(m.message);
       },
       [=](const Pb<proto::PolicyUpdate>& m) {

@@ -18,7 +18,7 @@ struct MemberEvents {
 
 struct MemberActorState {
   CoordinatorHandle coordinator;
-  proto::Envelope envelope;  // job id, and the generation once started
+  proto::Envelope envelope;                          // job id, and the generation once started
   std::string coordinator_name = "the coordinator";  // with host and pid once started
   bool ended = false;
 };

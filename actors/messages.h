@@ -44,15 +44,17 @@ using MemberHandle =
                      caf::reacts_to<Pb<proto::StartGeneration>>,
                      caf::reacts_to<Pb<proto::PolicyUpdate>>, caf::reacts_to<Pb<proto::Shutdown>>,
                      caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Join>>,
-                     caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,  caf::reacts_to<Pb<proto::WorkerDone>>>;
+                     caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,
+                     caf::reacts_to<Pb<proto::WorkerDone>>>;
 
 /// What the coordinator understands. StopAtom carries the job's id, the reason and the exit code;
 /// TickAtom counts only from the coordinator itself.
 using CoordinatorHandle =
     caf::typed_actor<caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
-                     caf::reacts_to<Pb<proto::Statistics>>,
-                     caf::reacts_to<Pb<proto::WorkerDone>>, caf::reacts_to<Pb<proto::Failure>>,
-                     caf::reacts_to<StopAtom, std::string, std::string, int>, caf::reacts_to<TickAtom>>;
+                     caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
+                     caf::reacts_to<Pb<proto::Failure>>,
+                     caf::reacts_to<StopAtom, std::string, std::string, int>,
+                     caf::reacts_to<TickAtom>>;
 
 /// Configuration of every actor system: message types, heartbeats, few threads.
 class ActorConfig : public caf::actor_system_config {

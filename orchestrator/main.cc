@@ -7,13 +7,13 @@
 #include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/nearest_word.h"
-#include "base/exit_codes.h"
 #include "orchestrator/flags/command_line.h"
-#include "base/version.h"
 
 namespace sluice {
 namespace {

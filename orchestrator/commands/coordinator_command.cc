@@ -8,12 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "actors/coordinator_server.h"
 #include "actors/policy_publisher.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
-#include "base/exit_codes.h"
 #include "orchestrator/report/console_reporter.h"
 #include "orchestrator/report/run_recorder.h"
 

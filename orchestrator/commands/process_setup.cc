@@ -11,10 +11,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/job_loader.h"
-#include "base/exit_codes.h"
 
 namespace sluice {
 namespace {

@@ -10,6 +10,7 @@
 #include "actors/coordinator_state.h"
 #include "actors/member_client.h"
 #include "actors/window_profiler.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/window_snapshot.h"
@@ -18,7 +19,6 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
-#include "base/exit_codes.h"
 
 namespace sluice {
 namespace {

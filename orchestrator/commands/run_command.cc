@@ -19,6 +19,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "actors/policy_publisher.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "orchestrator/commands/commands.h"
@@ -26,7 +27,6 @@
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
-#include "base/exit_codes.h"
 #include "orchestrator/launcher/supervisor.h"
 
 namespace sluice {
@@ -240,9 +240,10 @@ int Conclude(const Supervisor::Outcome& outcome) {
 
 int RunCommand(const CommandLine& line) {
   SetLogIdentity("driver");
-  for (const auto& [name, value] : {std::pair("-np", absl::GetFlag(FLAGS_np)),
-                                    std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
-                                    std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout))}) {
+  for (const auto& [name, value] :
+       {std::pair("-np", absl::GetFlag(FLAGS_np)),
+        std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
+        std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout))}) {
     if (value >= 0) continue;
     std::fprintf(stderr, "orchestrator run: %s %d: must not be negative\n", name, value);
     return kExitUsage;

@@ -6,8 +6,8 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "orchestrator/commands/commands.h"
 #include "base/exit_codes.h"
+#include "orchestrator/commands/commands.h"
 #include "policies/solver/instance_json.h"
 
 namespace sluice {

@@ -11,6 +11,7 @@
 #include "actors/coordinator_state.h"
 #include "actors/member_client.h"
 #include "actors/policy_publisher.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/reducer.h"
@@ -19,7 +20,6 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
-#include "base/exit_codes.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
@@ -147,7 +147,8 @@ class Worker {
           last_step_ = outcome.step;
           last_version_ = outcome.reduction.plan_version;
           AddRecord(outcome, report_);
-          if (report_.steps_size() < every && outcome.step.value + 1 < trainer.total_steps()) return;
+          if (report_.steps_size() < every && outcome.step.value + 1 < trainer.total_steps())
+            return;
           client_->Send(report_);
           report_.clear_steps();
         }));
@@ -190,8 +191,7 @@ class Worker {
   // lead_steps to go the answer is there long before; a late one costs time, and past kDecisionWait it costs
   // the promise that a rerun switches at the same step, not the job.
   void AwaitDecision(Step step) {
-    const int64_t required =
-        RequiredDecision(job_.compression(), needs_windows_, step);
+    const int64_t required = RequiredDecision(job_.compression(), needs_windows_, step);
     absl::MutexLock lock(&mu_);
     if (decided_ >= required) return;
     required_ = required;

@@ -42,9 +42,9 @@ class Supervisor {
     /// The first child that ended badly, empty if none did.
     std::string culprit;
     pid_t culprit_pid = -1;
-    int culprit_status = 0;  ///< as waitpid gave it
-    int lead_code = 0;       ///< the lead child's exit code, 128 + signal if killed
-    int signal = 0;          ///< that the user sent, 0 if none
+    int culprit_status = 0;        ///< as waitpid gave it
+    int lead_code = 0;             ///< the lead child's exit code, 128 + signal if killed
+    int signal = 0;                ///< that the user sent, 0 if none
     bool stopped_by_user = false;  ///< the lead still ran when the signal came
   };
 

@@ -26,7 +26,8 @@ absl::StatusOr<RunRecorder::File> RunRecorder::Open(const std::string& name) con
   const std::string path = absl::StrCat(directory_, "/", name);
   File file(std::fopen(path.c_str(), "we"));
   if (file == nullptr) {
-    return absl::PermissionDeniedError(absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
   }
   return file;
 }

@@ -64,7 +64,9 @@ class ActorTest : public testing::Test {
   MemberHandle StartMember(MemberLog& log, const std::string& job_id = kJobId) {
     MemberEvents events;
     events.on_start = [&log](const proto::StartGeneration& start) { log.start = start; };
-    events.on_policy = [&log](const proto::PolicyUpdate& update) { log.policies.push_back(update); };
+    events.on_policy = [&log](const proto::PolicyUpdate& update) {
+      log.policies.push_back(update);
+    };
     events.on_end = [&log](const std::string& cause, int code) {
       log.ends.push_back({cause, code});
     };
@@ -174,7 +176,8 @@ TEST_F(ActorTest, AStopRequestReachesEveryMember) {
   StartCoordinator(1, 0);
   MemberLog log;
   Tell(StartMember(log), JoinOf(proto::ROLE_WORKER, 0));
-  caf::anon_send(coordinator_, StopAtom::value, std::string(kJobId), std::string("stopped by SIGINT"), 130);
+  caf::anon_send(coordinator_, StopAtom::value, std::string(kJobId),
+                 std::string("stopped by SIGINT"), 130);
   caf::anon_send(coordinator_, StopAtom::value, std::string("beef"), std::string("a stranger"), 1);
   scheduler_.run();
   ASSERT_EQ(log.ends.size(), 1u);
@@ -189,7 +192,8 @@ TEST_F(ActorTest, APolicyOfAnotherGenerationIsIgnored) {
   proto::PolicyUpdate stale;
   *stale.mutable_envelope() = EnvelopeOf(9);
   Tell(member, stale);
-  for (const proto::PolicyUpdate& update : log.policies) EXPECT_EQ(update.envelope().generation(), 1);
+  for (const proto::PolicyUpdate& update : log.policies)
+    EXPECT_EQ(update.envelope().generation(), 1);
 }
 
 }  // namespace

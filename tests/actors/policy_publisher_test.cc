@@ -109,7 +109,8 @@ TEST_F(PolicyPublisherTest, ARankWaitsForTheWindowsThatMayTakeEffectNext) {
             if (std::max(warmup, last + 1 + lead) <= step + 1) expected = w;
           }
           ASSERT_EQ(RequiredDecision(compression, true, Step(step)), expected)
-              << "warmup " << warmup << " window " << length << " lead " << lead << " step " << step;
+              << "warmup " << warmup << " window " << length << " lead " << lead << " step "
+              << step;
         }
       }
     }
