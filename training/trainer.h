@@ -66,8 +66,8 @@ class Trainer {
   /// such that their mean over ranks is the gradient of the global batch's mean loss. Any step may
   /// follow any other.
   /// \return sum of this rank's sample losses / global batch
-  /// \error kInternal  wrapping what LibTorch threw, with step and rank; also for a loss that is
-  ///                   not finite, and then no gradient was touched
+  /// \error kInternal    wrapping what LibTorch threw, with step and rank
+  /// \error kOutOfRange  the loss is not finite: training diverged; no gradient was touched
   virtual absl::StatusOr<double> ForwardBackward(Step step) = 0;
 
   /// Optimiser step on the (reduced) gradients in the sink, with the schedule's learning rate of

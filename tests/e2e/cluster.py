@@ -21,8 +21,8 @@ class Job:
     def __init__(self, np, sets, job=MAIN_JOB, flags=()):
         self.directory = tempfile.mkdtemp(prefix="sluice-e2e-")
         self.run_directory = os.path.join(self.directory, "run")
-        self.out = open(os.path.join(self.directory, "stdout"), "w+")
-        self.err = open(os.path.join(self.directory, "stderr"), "w+")
+        self.out = open(os.path.join(self.directory, "stdout"), "w")
+        self.err = open(os.path.join(self.directory, "stderr"), "w")
         argv = [BINARY, "run", "-np", str(np), "--json", "--run-directory", self.run_directory, *flags]
         for one in sets:
             argv += ["--set", one]
@@ -44,13 +44,15 @@ class Job:
                 pass
         self.process.wait()
 
+    # Read through descriptors of their own: the processes share the position of those that they write to.
+
     def stdout(self):
-        self.out.seek(0)
-        return self.out.read()
+        with open(self.out.name) as file:
+            return file.read()
 
     def stderr(self):
-        self.err.seek(0)
-        return self.err.read()
+        with open(self.err.name) as file:
+            return file.read()
 
     def steps(self):
         return [line for line in self.json_lines() if line["event"] == "step"]
