@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 
 namespace sluice {
@@ -38,6 +39,9 @@ void SendAll(Self self, const std::vector<CoordinatorState::Outgoing>& messages)
 void Forget(Self self, const caf::down_msg& down) {
   auto id = self->state.ids.find(down.source);
   if (id == self->state.ids.end()) return;
+  if (const std::optional<std::string> reason = self->state.stop_reason()) {
+    SendAll(self, self->state.coordinator->OnStopRequest(*reason, kExitTerminated));
+  }
   SendAll(self, self->state.coordinator->OnLost(
                     id->second, down.reason == caf::exit_reason::remote_link_unreachable
                                     ? "its connection broke (killed, crashed or frozen)"
@@ -50,9 +54,10 @@ void Forget(Self self, const caf::down_msg& down) {
 
 CoordinatorHandle::behavior_type CoordinatorActor(
     Self self, std::shared_ptr<std::unique_ptr<CoordinatorState>> coordinator,
-    std::function<void(int)> on_ended) {
+    StopReason stop_reason, std::function<void(int)> on_ended) {
   self->state.coordinator = std::move(*coordinator);
   self->state.on_ended = std::move(on_ended);
+  self->state.stop_reason = std::move(stop_reason);
   self->set_down_handler([=](const caf::down_msg& down) { Forget(self, down); });
   self->set_default_handler([](caf::scheduled_actor*,
                                caf::message_view& view) -> caf::result<caf::message> {

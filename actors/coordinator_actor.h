@@ -3,6 +3,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "actors/coordinator_state.h"
 #include "actors/messages.h"
@@ -16,6 +18,7 @@ struct CoordinatorActorState {
   std::map<CoordinatorState::MemberId, MemberHandle> handles;
   CoordinatorState::MemberId next_id = 0;
   std::function<void(int)> on_ended;
+  StopReason stop_reason;
   bool told_ended = false;
 };
 
@@ -24,7 +27,7 @@ struct CoordinatorActorState {
 ///                  every member has left or kLeaveGrace has passed
 CoordinatorHandle::behavior_type CoordinatorActor(
     CoordinatorHandle::stateful_pointer<CoordinatorActorState> self,
-    std::shared_ptr<std::unique_ptr<CoordinatorState>> coordinator,
+    std::shared_ptr<std::unique_ptr<CoordinatorState>> coordinator, StopReason stop_reason,
     std::function<void(int)> on_ended);
 
 }  // namespace sluice

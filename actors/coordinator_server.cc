@@ -30,10 +30,11 @@ class CafCoordinatorServer : public CoordinatorServer {
                                 std::move(options.state), [] { return absl::Now(); }, observer));
     auto box = std::make_shared<std::unique_ptr<CoordinatorState>>(std::move(state));
     // Detached: planning and the observer's files must not hold up CAF's own actors.
-    coordinator_ = system_.spawn<caf::detached>(CoordinatorActor, box, [this](int exit_code) {
-      absl::MutexLock lock(&mu_);
-      exit_code_ = exit_code;
-    });
+    coordinator_ = system_.spawn<caf::detached>(
+        CoordinatorActor, box, std::move(options.stop_reason), [this](int exit_code) {
+          absl::MutexLock lock(&mu_);
+          exit_code_ = exit_code;
+        });
     auto port = system_.middleman().publish(coordinator_, options.port, options.bind_host.c_str(),
                                             /*reuse=*/false);
     if (!port) {

@@ -17,6 +17,7 @@ class CoordinatorServer {
     /// Address to listen on; loopback for a job on one machine.
     std::string bind_host = "127.0.0.1";
     uint16_t port = 0;  ///< 0 = any free one
+    StopReason stop_reason = [] { return std::nullopt; };
   };
 
   /// Listens at once. \param observer  must outlive the server

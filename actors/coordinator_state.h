@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,6 +39,10 @@ struct ModelSize {
   int64_t parameters = 0;
   double raw_bytes = 0;  ///< sent by one rank per step without compression, mean over ranks
 };
+
+/// Why the job is to end, if what supervises it has gone. Asked before a lost member is blamed: when the
+/// launcher dies, its children go with it, and the first to go is no culprit.
+using StopReason = std::function<std::optional<std::string>()>;
 
 /// Who watches a job: the progress line, the run directory, a test. Called on the coordinator's thread; must
 /// not block for long.

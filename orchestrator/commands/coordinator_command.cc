@@ -107,6 +107,7 @@ int CoordinatorCommand(const CommandLine&) {
   options.state.job = *job;
   options.state.profilers = *needs_windows ? 1 : 0;
   options.state.start_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
+  options.stop_reason = LauncherGone;
   options.port = static_cast<uint16_t>(port);
   auto server = CoordinatorServer::Start(std::move(options), &observers);
   if (!server.ok()) return ExitCodeFor(server.status());

@@ -38,6 +38,13 @@ proto::ProcessInfo ThisProcess(proto::Role role) {
   return process;
 }
 
+std::optional<std::string> LauncherGone() {
+  const int launcher = absl::GetFlag(FLAGS_launcher_pid);
+  if (launcher == 0 || getppid() == launcher) return std::nullopt;
+  return absl::StrCat("the launcher (host ", HostName(), ", pid ", launcher,
+                      ") is gone: it was killed or crashed");
+}
+
 void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal) {
   int ends[2];
   SLUICE_CHECK(pipe2(ends, O_CLOEXEC) == 0, "a process can have a pipe");
@@ -55,11 +62,8 @@ void HandleTermination(std::function<void(const std::string& why, int exit_code)
     char signal = 0;
     while (read(fd, &signal, 1) != 1) {
     }
-    const int launcher = absl::GetFlag(FLAGS_launcher_pid);
-    if (launcher > 0 && getppid() != launcher) {
-      on_signal(absl::StrCat("the launcher (host ", HostName(), ", pid ", launcher,
-                             ") is gone: it was killed or crashed"),
-                kExitTerminated);
+    if (const std::optional<std::string> gone = LauncherGone()) {
+      on_signal(*gone, kExitTerminated);
     } else {
       on_signal(absl::StrCat("stopped by ", signal == SIGINT ? "SIGINT" : "SIGTERM"),
                 signal == SIGINT ? kExitInterrupted : kExitTerminated);

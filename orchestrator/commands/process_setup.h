@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,6 +18,9 @@ std::string HostName();
 
 /// From the flags --slot, and the machine.
 proto::ProcessInfo ThisProcess(proto::Role role);
+
+/// A sentence that names the launcher, if there was one and it has died.
+std::optional<std::string> LauncherGone();
 
 /// Calls `on_signal` on a thread of its own for the first SIGTERM or SIGINT, with a sentence that says who
 /// ended the process: the user's signal, or the launcher's death. Once per process.

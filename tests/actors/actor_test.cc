@@ -57,7 +57,7 @@ class ActorTest : public testing::Test {
         &observer_);
     coordinator_ = system_.spawn(
         CoordinatorActor, std::make_shared<std::unique_ptr<CoordinatorState>>(std::move(state)),
-        [this](int code) { exit_codes_.push_back(code); });
+        [this] { return launcher_gone_; }, [this](int code) { exit_codes_.push_back(code); });
     scheduler_.run();
   }
 
@@ -100,6 +100,7 @@ class ActorTest : public testing::Test {
   CoordinatorHandle coordinator_;
   std::vector<MemberHandle> members_;
   std::vector<int> exit_codes_;
+  std::optional<std::string> launcher_gone_;
 };
 
 TEST_F(ActorTest, MembersThatJoinAreStartedAndGetThePolicy) {
@@ -122,6 +123,16 @@ TEST_F(ActorTest, AKilledMemberEndsTheOthersByName) {
   ASSERT_EQ(log[0].ends.size(), 1u);
   EXPECT_THAT(log[0].ends[0].first, HasSubstr("rank 1 (host node01, pid 101) is gone"));
   EXPECT_EQ(log[0].ends[0].second, 1);
+}
+
+TEST_F(ActorTest, AMemberThatGoesWithTheLauncherIsNoCulprit) {
+  StartCoordinator(2, 0);
+  MemberLog log[2];
+  for (int i : {0, 1}) Tell(StartMember(log[i]), JoinOf(proto::ROLE_WORKER, i));
+  launcher_gone_ = "the launcher is gone";
+  Kill(members_[1]);
+  ASSERT_EQ(log[0].ends.size(), 1u);
+  EXPECT_EQ(log[0].ends[0], std::make_pair(std::string("the launcher is gone"), 143));
 }
 
 TEST_F(ActorTest, AKilledCoordinatorEndsTheMembers) {
