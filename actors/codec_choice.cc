@@ -1,5 +1,8 @@
 #include "actors/codec_choice.h"
 
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
@@ -105,6 +108,15 @@ absl::StatusOr<std::vector<TensorInfo>> ToTensorInfos(
     infos.push_back({tensor.name(), elements});
   }
   return infos;
+}
+
+absl::StatusOr<BucketLayout> LayoutOf(
+    const proto::JobConfig& job,
+    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors) {
+  SLUICE_ASSIGN_OR_RETURN(std::vector<TensorInfo> infos, ToTensorInfos(tensors));
+  return BucketLayout::Create(std::move(infos),
+                              static_cast<int64_t>(job.communication().bucket_mb() * (1 << 20)),
+                              job.world().size());
 }
 
 }  // namespace sluice

@@ -4,6 +4,7 @@
 #include "comm/codec/codec.h"
 #include "comm/reducer/bucket_layout.h"
 #include "comm/reducer/reducer.h"
+#include "proto/job.pb.h"
 #include "proto/policy.pb.h"
 
 namespace sluice {
@@ -20,6 +21,11 @@ absl::StatusOr<CodecPlan> ToCodecPlan(const proto::CompressionPolicy& policy,
 
 /// Names and element counts of a model signature. \error kInvalidArgument  a negative or overflowing shape
 absl::StatusOr<std::vector<TensorInfo>> ToTensorInfos(
+    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors);
+
+/// The bucket layout of a job's model: the one that every rank, the profilers and the planner share.
+absl::StatusOr<BucketLayout> LayoutOf(
+    const proto::JobConfig& job,
     const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors);
 
 }  // namespace sluice

@@ -1,6 +1,5 @@
 #include "actors/coordinator_actor.h"
 
-#include <chrono>
 #include <utility>
 
 #include "base/exit_codes.h"
@@ -10,8 +9,6 @@ namespace sluice {
 namespace {
 
 using Self = CoordinatorHandle::stateful_pointer<CoordinatorActorState>;
-
-constexpr auto kTick = std::chrono::milliseconds(100);
 
 CoordinatorState::MemberId MemberOf(Self self) {
   const caf::actor_addr sender = caf::actor_cast<caf::actor_addr>(self->current_sender());
@@ -65,7 +62,6 @@ CoordinatorHandle::behavior_type CoordinatorActor(
                "dropped a message that is not ours: ", to_string(view.move_content_to_message()));
     return caf::sec::unexpected_message;
   });
-  self->delayed_send(self, kTick, TickAtom::value);
   return {
       [=](const Pb<proto::Join>& m) {
         SendAll(self, self->state.coordinator->OnJoin(MemberOf(self), m.message));
@@ -87,7 +83,6 @@ CoordinatorHandle::behavior_type CoordinatorActor(
         SendAll(self, self->state.coordinator->OnStopRequest(why, exit_code));
       },
       [=](TickAtom) {
-        if (self->current_sender() != self) return;
         CoordinatorState& state = *self->state.coordinator;
         SendAll(self, state.OnTick());
         if (state.phase() == CoordinatorState::Phase::kEnded && !self->state.told_ended &&
@@ -99,7 +94,6 @@ CoordinatorHandle::behavior_type CoordinatorActor(
           }
           self->state.on_ended(state.exit_code());
         }
-        self->delayed_send(self, kTick, TickAtom::value);
       },
   };
 }

@@ -12,6 +12,8 @@
 namespace sluice {
 namespace {
 
+constexpr absl::Duration kTick = absl::Milliseconds(100);
+
 class CafCoordinatorServer : public CoordinatorServer {
  public:
   CafCoordinatorServer() : system_(config_) {}
@@ -52,11 +54,15 @@ class CafCoordinatorServer : public CoordinatorServer {
     caf::anon_send(coordinator_, StopAtom::value, job_id_, why, exit_code);
   }
 
+  // Ticks come from here and not from the actor itself: a delayed message to oneself that is still in CAF's
+  // clock when the actor system ends is a reference that nobody drops, and the end of the system waits for it.
   int WaitEnd() override {
     absl::MutexLock lock(&mu_);
     const auto ended = [this]()
                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return exit_code_.has_value(); };
-    mu_.Await(absl::Condition(&ended));
+    while (!mu_.AwaitWithTimeout(absl::Condition(&ended), kTick)) {
+      caf::anon_send(coordinator_, TickAtom::value);
+    }
     return *exit_code_;
   }
 

@@ -31,7 +31,8 @@ class CoordinatorServer {
   /// Ends the job for everybody. \threadsafety any thread
   virtual void Stop(const std::string& why, int exit_code) = 0;
 
-  /// Waits for the job's end. \return the exit code that the process should end with
+  /// Waits for the job's end. Time passes for the job (start timeout, graces) while somebody waits here.
+  /// \return the exit code that the process should end with
   virtual int WaitEnd() = 0;
 };
 

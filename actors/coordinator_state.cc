@@ -167,14 +167,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
     *start.add_processes() = members_.at(id).process;
   }
 
-  auto infos = ToTensorInfos(start.tensors());
-  if (!infos.ok()) return FailOwn(std::string(infos.status().message()), kExitConfig);
-  ModelSize size;
-  for (const TensorInfo& info : *infos) size.parameters += info.elements;
-  auto layout = BucketLayout::Create(
-      *std::move(infos), static_cast<int64_t>(options_.job.communication().bucket_mb() * (1 << 20)),
-      world_size);
+  auto layout = LayoutOf(options_.job, start.tensors());
   if (!layout.ok()) return FailOwn(std::string(layout.status().message()), kExitConfig);
+  ModelSize size;
+  for (const TensorInfo& tensor : layout->tensors()) size.parameters += tensor.elements;
   auto profiler = WindowProfiler::Create(options_.job.compression(), *layout, start.tensors());
   if (!profiler.ok()) return FailOwn(std::string(profiler.status().message()), kExitConfig);
   profiler_ = *std::move(profiler);

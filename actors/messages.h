@@ -48,7 +48,7 @@ using MemberHandle =
                      caf::reacts_to<Pb<proto::WorkerDone>>>;
 
 /// What the coordinator understands. StopAtom carries the job's id, the reason and the exit code;
-/// TickAtom counts only from the coordinator itself.
+/// TickAtom says that time passes; more of them than needed do no harm.
 using CoordinatorHandle =
     caf::typed_actor<caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
                      caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,

@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -8,25 +6,22 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "actors/codec_choice.h"
-#include "actors/coordinator_state.h"
 #include "actors/member_client.h"
 #include "actors/policy_publisher.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/reducer.h"
-#include "comm/transport/ucx_transport.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/member_process.h"
 #include "orchestrator/commands/process_setup.h"
-#include "orchestrator/config/job_writer.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
 namespace sluice {
 namespace {
 
-constexpr int kLeaveSeconds = 5;
 constexpr absl::Duration kDecisionWait = absl::Seconds(10);
 
 /// One worker process: its replica, its reducer, and its line to the coordinator.
@@ -38,37 +33,16 @@ class Worker {
   int Run() {
     const absl::Status status = Train();
     if (status.ok()) return kExitOk;
-    const absl::StatusOr<MemberClient::End> end = client_ == nullptr
-                                                      ? absl::StatusOr<MemberClient::End>(status)
-                                                      : client_->WaitEnd(absl::ZeroDuration());
-    if (end.ok()) return Leave(*end);
-    if (client_ == nullptr) return ExitCodeFor(status);
-
-    // The coordinator does not know yet: tell it, and leave when it has told everybody.
-    const int code = ExitCodeFor(status);
-    proto::Failure failure;
-    *failure.mutable_culprit() = process_;
-    failure.set_step(last_step_.value);
-    failure.set_cause(std::string(status.message()));
-    failure.set_exit_code(code);
-    // A lost partner or a deadline is a consequence: the partner's own end is the better cause.
-    failure.set_secondary(absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-                          absl::IsCancelled(status));
-    if (report_.steps_size() > 0) client_->Send(report_);
-    client_->Send(std::move(failure));
-    const auto told = client_->WaitEnd(absl::Seconds(kLeaveSeconds));
-    return told.ok() ? Leave(*told) : code;
+    return LeaveWithError(status, client_.get(), process_, last_step_, &report_,
+                          absl::ZeroDuration());
   }
 
  private:
-  int Leave(const MemberClient::End& end) {
-    if (end.exit_code == 0) return kExitOk;
-    SLUICE_LOG(Error, "the job failed: ", end.cause);
-    return end.exit_code;
-  }
-
   absl::Status Train() {
-    SLUICE_RETURN_IF_ERROR(Connect());
+    SLUICE_ASSIGN_OR_RETURN(
+        client_,
+        ConnectToCoordinator([this](const proto::PolicyUpdate& update) { OnPolicy(update); },
+                             [this](const MemberClient::End& end) { OnEnd(end); }));
     SLUICE_ASSIGN_OR_RETURN(needs_windows_, NeedsWindows(job_));
     const Rank rank(process_.slot());
     const int world_size = job_.world().size();
@@ -81,12 +55,7 @@ class Worker {
       tensor.mutable_shape()->Assign(parameter.shape.begin(), parameter.shape.end());
     }
     join.set_total_steps(trainer->total_steps());
-    SLUICE_ASSIGN_OR_RETURN(auto infos, ToTensorInfos(join.tensors()));
-    SLUICE_ASSIGN_OR_RETURN(
-        BucketLayout layout,
-        BucketLayout::Create(std::move(infos),
-                             static_cast<int64_t>(job_.communication().bucket_mb() * (1 << 20)),
-                             world_size));
+    SLUICE_ASSIGN_OR_RETURN(BucketLayout layout, LayoutOf(job_, join.tensors()));
 
     Reducer::Options options;
     options.world_size = world_size;
@@ -96,7 +65,7 @@ class Worker {
     options.window_steps = needs_windows_ ? job_.compression().window_steps() : 0;
     options.window_decay = job_.compression().window_decay();
     SLUICE_ASSIGN_OR_RETURN(auto reducer, Reducer::Create(options, std::move(layout), [&] {
-                              return JoinAndConnect(std::move(join), rank);
+                              return JoinAs(rank, std::move(join));
                             }));
     SetReducer(reducer.get());
     const absl::Status trained = TrainAndReport(*trainer, *reducer, rank);
@@ -104,37 +73,17 @@ class Worker {
     return trained;
   }
 
-  absl::Status Connect() {
-    MemberClient::Options options;
-    SLUICE_ASSIGN_OR_RETURN(auto endpoint, ParseEndpoint(absl::GetFlag(FLAGS_coordinator)));
-    options.coordinator_host = endpoint.first;
-    options.coordinator_port = endpoint.second;
-    options.job_id = absl::GetFlag(FLAGS_job_id);
-    SLUICE_ASSIGN_OR_RETURN(
-        client_, MemberClient::Connect(
-                     options, [this](const proto::PolicyUpdate& update) { OnPolicy(update); },
-                     [this](const MemberClient::End& end) { OnEnd(end); }));
-    return absl::OkStatus();
-  }
-
   // On the comm thread, which must make the transport.
-  absl::StatusOr<std::unique_ptr<Transport>> JoinAndConnect(proto::Join join, Rank rank) {
-    SLUICE_ASSIGN_OR_RETURN(auto seed,
-                            UcxEndpointSeed::Create({job_.communication().transports()}));
-    join.set_protocol_version(kProtocolVersion);
-    join.set_job_digest(JobDigest(job_));
-    *join.mutable_process() = process_;
-    join.set_transport_address(seed->address());
-    SLUICE_ASSIGN_OR_RETURN(
-        const proto::StartGeneration start,
-        client_->Join(std::move(join), absl::Seconds(absl::GetFlag(FLAGS_start_timeout))));
-    if (start.rank() != rank.value) {
-      return absl::InternalError(absl::StrCat("slot ", rank.value, " became rank ", start.rank()));
+  absl::StatusOr<std::unique_ptr<Transport>> JoinAs(Rank rank, proto::Join join) {
+    SLUICE_ASSIGN_OR_RETURN(Joined joined,
+                            JoinGeneration(*client_, job_, process_, std::move(join)));
+    if (joined.start.rank() != rank.value) {
+      return absl::InternalError(
+          absl::StrCat("slot ", rank.value, " became rank ", joined.start.rank()));
     }
-    SetLogIdentity(
-        absl::StrCat(ToString(rank), " ", process_.host(), " gen ", start.envelope().generation()));
-    return std::move(*seed).Connect(
-        rank, {start.transport_addresses().begin(), start.transport_addresses().end()});
+    SetLogIdentity(absl::StrCat(ToString(rank), " ", process_.host(), " gen ",
+                                joined.start.envelope().generation()));
+    return std::move(joined.transport);
   }
 
   absl::Status TrainAndReport(Trainer& trainer, Reducer& reducer, Rank rank) {
@@ -228,7 +177,7 @@ class Worker {
   }
 
   void OnEnd(const MemberClient::End& end) {
-    ExitAfter(kLeaveSeconds, end.exit_code, end.cause);
+    ExitAfter(kMemberLeaveSeconds, end.exit_code, end.cause);
     if (end.exit_code == 0) return;
     absl::MutexLock lock(&mu_);
     ended_ = true;
@@ -272,14 +221,7 @@ class Worker {
 }  // namespace
 
 int WorkerCommand(const CommandLine&) {
-  SetLogIdentity(absl::StrCat("worker ", absl::GetFlag(FLAGS_slot), " ", HostName()));
-  HandleTermination([](const std::string& why, int exit_code) {
-    SLUICE_LOG(Error, why);
-    _exit(exit_code);
-  });
-  auto job = LoadResolvedJob();
-  if (!job.ok()) return ExitCodeFor(job.status());
-  return Worker(*std::move(job)).Run();
+  return RunMember("worker", [](proto::JobConfig job) { return Worker(std::move(job)).Run(); });
 }
 
 }  // namespace sluice

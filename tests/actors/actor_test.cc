@@ -89,6 +89,7 @@ class ActorTest : public testing::Test {
     for (auto step = std::chrono::milliseconds(0); step < time;
          step += std::chrono::milliseconds(100)) {
       scheduler_.advance_time(std::chrono::milliseconds(100));
+      caf::anon_send(coordinator_, TickAtom::value);
       scheduler_.run();
     }
   }

@@ -1,0 +1,85 @@
+#include "orchestrator/commands/member_process.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "actors/coordinator_state.h"
+#include "base/exit_codes.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "comm/transport/ucx_transport.h"
+#include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/job_writer.h"
+
+namespace sluice {
+
+int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run) {
+  SetLogIdentity(absl::StrCat(kind, " ", absl::GetFlag(FLAGS_slot), " ", HostName()));
+  HandleTermination([](const std::string& why, int exit_code) {
+    SLUICE_LOG(Error, why);
+    _exit(exit_code);
+  });
+  auto job = LoadResolvedJob();
+  return job.ok() ? run(*std::move(job)) : ExitCodeFor(job.status());
+}
+
+absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(
+    std::function<void(const proto::PolicyUpdate&)> on_policy,
+    std::function<void(const MemberClient::End&)> on_end) {
+  MemberClient::Options options;
+  SLUICE_ASSIGN_OR_RETURN(auto endpoint, ParseEndpoint(absl::GetFlag(FLAGS_coordinator)));
+  options.coordinator_host = endpoint.first;
+  options.coordinator_port = endpoint.second;
+  options.job_id = absl::GetFlag(FLAGS_job_id);
+  return MemberClient::Connect(options, std::move(on_policy), std::move(on_end));
+}
+
+absl::StatusOr<Joined> JoinGeneration(MemberClient& client, const proto::JobConfig& job,
+                                      const proto::ProcessInfo& process, proto::Join join) {
+  SLUICE_ASSIGN_OR_RETURN(auto seed, UcxEndpointSeed::Create({job.communication().transports()}));
+  join.set_protocol_version(kProtocolVersion);
+  join.set_job_digest(JobDigest(job));
+  *join.mutable_process() = process;
+  join.set_transport_address(seed->address());
+  Joined joined;
+  SLUICE_ASSIGN_OR_RETURN(
+      joined.start,
+      client.Join(std::move(join), absl::Seconds(absl::GetFlag(FLAGS_start_timeout))));
+  const auto& addresses = joined.start.transport_addresses();
+  SLUICE_ASSIGN_OR_RETURN(
+      joined.transport,
+      std::move(*seed).Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()}));
+  return joined;
+}
+
+int LeaveWithError(const absl::Status& error, MemberClient* client,
+                   const proto::ProcessInfo& process, Step step, const proto::StepReport* unsent,
+                   absl::Duration patience) {
+  if (client == nullptr) return ExitCodeFor(error);
+  auto end = client->WaitEnd(patience);
+  if (!end.ok()) {
+    // The coordinator does not know yet: tell it, and leave when it has told everybody.
+    const int code = ExitCodeFor(error);
+    proto::Failure failure;
+    *failure.mutable_culprit() = process;
+    failure.set_step(step.value);
+    failure.set_cause(std::string(error.message()));
+    failure.set_exit_code(code);
+    // A lost partner or a deadline is a consequence: the partner's own end is the better cause.
+    failure.set_secondary(absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error) ||
+                          absl::IsCancelled(error));
+    if (unsent != nullptr && unsent->steps_size() > 0) client->Send(*unsent);
+    client->Send(std::move(failure));
+    end = client->WaitEnd(absl::Seconds(kMemberLeaveSeconds));
+    if (!end.ok()) return code;
+  }
+  if (end->exit_code != kExitOk) SLUICE_LOG(Error, "the job failed: ", end->cause);
+  return end->exit_code;
+}
+
+}  // namespace sluice

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "actors/member_client.h"
+#include "base/ids.h"
+#include "comm/transport/transport.h"
+#include "proto/control.pb.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// What a worker's and a profiler's process have in common: how they start, join and leave.
+
+/// Seconds within which a process leaves once the job has ended, whatever it is doing.
+inline constexpr int kMemberLeaveSeconds = 5;
+
+/// Sets up log and signals, loads the job that --job names, and calls `run`.
+/// \param kind  "worker" or "profiler"
+/// \return the process's exit code
+int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run);
+
+/// Connects to the coordinator that --coordinator and --job-id name. Arguments as MemberClient::Connect.
+absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(
+    std::function<void(const proto::PolicyUpdate&)> on_policy,
+    std::function<void(const MemberClient::End&)> on_end);
+
+/// A member of a started generation.
+struct Joined {
+  proto::StartGeneration start;
+  std::unique_ptr<Transport> transport;
+};
+
+/// Makes a UCX endpoint, joins with its address, waits for the start and connects to all peers. On the thread
+/// that will use the transport.
+/// \param join  what is particular to this member; the rest is filled in
+absl::StatusOr<Joined> JoinGeneration(MemberClient& client, const proto::JobConfig& job,
+                                      const proto::ProcessInfo& process, proto::Join join);
+
+/// Ends a process whose part ended with `error`. If the coordinator has said within `patience` how the job
+/// ended, that is the reason; else it is told, first the steps of `unsent` (may be null), then the error.
+/// \param client  null if there was no connection yet
+/// \param step    last one completed, -1 = none
+/// \return the process's exit code
+int LeaveWithError(const absl::Status& error, MemberClient* client,
+                   const proto::ProcessInfo& process, Step step, const proto::StepReport* unsent,
+                   absl::Duration patience);
+
+}  // namespace sluice
