@@ -27,8 +27,6 @@ constexpr int kCallsPerKeepAlive = 32;
 constexpr absl::Duration kFarewell = absl::Seconds(1);
 // UCX ends everything on a closed endpoint within milliseconds, or never.
 constexpr absl::Duration kClosing = absl::Seconds(1);
-// How long a transfer that can no longer be cancelled may take to end with its partner.
-constexpr absl::Duration kTransfer = absl::Milliseconds(300);
 
 ucp_tag_t WireTag(Rank sender, MessageTag tag) {
   return (static_cast<ucp_tag_t>(sender.value) << kMessageTagBits) | tag;
@@ -60,10 +58,10 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
 
 UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers)
     : self_(self),
-      engine_(std::move(engine)),
       worker_fd_(worker_fd),
       abort_bell_(std::move(abort_bell)),
-      peers_(peers) {}
+      peers_(peers),
+      engine_(std::move(engine)) {}
 
 absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
   if (address.empty()) {
@@ -152,6 +150,7 @@ UcxMesh::~UcxMesh() {
       if (awaited != nullptr) ucp_request_cancel(engine_.worker.get(), awaited);
     }
     Close(left, "this process left");
+    if (stuck_) return;
   }
   requests_.ForEach([&](Request& request) {
     if (!request.over) End(request, absl::CancelledError("this process left"));
@@ -328,7 +327,7 @@ void UcxMesh::EndRequestsOfGonePeers() {
   peers_went_ = false;
   requests_.ForEach([&](Request& request) {
     const Peer& other = peer(request.operation.peer);
-    if (request.over || !other.gone) return;
+    if (stuck_ || request.over || !other.gone) return;
     if (request.operation.kind == Operation::Kind::kSend) {
       End(request, PeerGone(request.operation, other.why));
     } else {
@@ -350,8 +349,9 @@ void UcxMesh::AdvanceHandshakes() {
 
 void UcxMesh::EndAllAsAborted() {
   aborted_ = true;
+  const absl::Time transfers_end = absl::Now() + kTransfer;  // of all of them together
   requests_.ForEach([&](Request& request) {
-    if (!request.over) End(request, Aborted(request.operation, abort_reason_));
+    if (!request.over) End(request, Aborted(request.operation, abort_reason_), transfers_end);
   });
 }
 
@@ -366,6 +366,7 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
     if (now >= deadline) return false;
     if (moved || polling_until == absl::InfinitePast()) polling_until = now + kPolling;
     if (now < polling_until) continue;
+    if (stuck_) return false;  // nothing will come any more
     // UCS_ERR_BUSY: something arrived since; progress first.
     if (ucp_worker_arm(engine_.worker.get()) != UCS_OK) continue;
     abort_bell_.SleepOn(worker_fd_, deadline);
@@ -381,7 +382,7 @@ bool UcxMesh::SpinUntil(absl::Time deadline, Predicate over) {
   return over();
 }
 
-void UcxMesh::End(Request& request, absl::Status why) {
+void UcxMesh::End(Request& request, absl::Status why, absl::Time transfer_ends) {
   request.ended_by_us = std::move(why);
   const auto over = [&] { return request.over; };
   if (!stuck_) {
@@ -397,7 +398,7 @@ void UcxMesh::End(Request& request, absl::Status why) {
     }
     // UCX cancels neither sends nor receives that have met their message. Those end with the
     // transfer, or when the partner closes; on a connection closed under them they may never end.
-    if (SpinUntil(absl::Now() + kTransfer, over)) return;
+    if (SpinUntil(transfer_ends, over)) return;
     Close(peer(request.operation.peer), request.ended_by_us.message());
     if (!stuck_ && SpinUntil(absl::Now() + kClosing, over)) return;
     stuck_ = true;

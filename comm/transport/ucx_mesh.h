@@ -42,6 +42,9 @@ namespace sluice {
 ///          --(3)-->          (3) we closed the connection, the only way to free a buffer that UCX
 ///          holds
 ///
+/// If UCX keeps a request even after (3), the whole mesh is *stuck*: UCX makes no more progress, so that it
+/// touches no buffer, everything ends with kUnavailable, and all that is left is to destroy the mesh.
+///
 /// Messages that were here before stay receivable. Receives that nothing can meet any more are
 /// cancelled outside UCX's callbacks, once there is nothing left to progress.
 class UcxMesh : public Transport {
@@ -66,6 +69,8 @@ class UcxMesh : public Transport {
   TransportCounters counters() const override { return counters_; }
 
  private:
+  /// How long a transfer that can no longer be cancelled may take to end with its partner.
+  static constexpr absl::Duration kTransfer = absl::Milliseconds(300);
   static constexpr int kNotices = 3;  // two hellos, goodbye
 
   struct Request {
@@ -128,7 +133,10 @@ class UcxMesh : public Transport {
 
   /// Ends `request` with `why`: by cancelling, else with the transfer, else by closing the connection. When
   /// UCX does not let go even then, the mesh is stuck: UCX is called no more, so that it touches no buffer.
-  void End(Request& request, absl::Status why);
+  void End(Request& request, absl::Status why) {
+    End(request, std::move(why), absl::Now() + kTransfer);
+  }
+  void End(Request& request, absl::Status why, absl::Time transfer_ends);
   void Close(Peer& peer, absl::string_view why);
 
   static void OnSent(void* handle, ucs_status_t status, void* request);
@@ -141,7 +149,6 @@ class UcxMesh : public Transport {
   static void OnFailure(void* peer, ucp_ep_h endpoint, ucs_status_t status);
 
   const Rank self_;
-  const UcpEngine engine_;
   const int worker_fd_;
   Doorbell abort_bell_;
   std::vector<Peer> peers_;  // never resized: UCX holds pointers
@@ -157,6 +164,9 @@ class UcxMesh : public Transport {
   std::string abort_reason_;  // guarded by abort_mutex_, constant once abort_requested_
   std::atomic<bool> abort_requested_{false};
   bool aborted_ = false;  // comm thread: everything has been ended
+
+  const UcpEngine
+      engine_;  // last, so that it ends first: UCX's requests point into peers_ and requests_
 };
 
 }  // namespace sluice
