@@ -44,7 +44,8 @@ class Observers : public CoordinatorObserver {
   const std::vector<CoordinatorObserver*> all_;
 };
 
-constexpr int kLeaveSeconds = 8;
+// More than CoordinatorState::kLeaveGrace, and less than the launcher waits (Supervisor::kSettle).
+constexpr int kLeaveSeconds = 6;
 
 // What a signal stops: the server, while there is one.
 struct Stoppable {
@@ -118,8 +119,10 @@ int CoordinatorCommand(const CommandLine&) {
   const absl::Status announced = Announce((*server)->port());
   const int code = announced.ok() ? (*server)->WaitEnd() : ExitCodeFor(announced);
   ExitAfter(kLeaveSeconds, code, "the end of the job");
-  absl::MutexLock lock(&stoppable->mu);
-  stoppable->server = nullptr;
+  {
+    absl::MutexLock lock(&stoppable->mu);
+    stoppable->server = nullptr;  // from here on a signal ends the process at once
+  }
   server->reset();
   return code;
 }

@@ -142,7 +142,7 @@ class Worker {
   void AwaitDecision(Step step) {
     const int64_t required = RequiredDecision(job_.compression(), needs_windows_, step);
     absl::MutexLock lock(&mu_);
-    if (decided_ >= required) return;
+    if (decided_ >= required || unanswered_) return;
     required_ = required;
     const absl::Condition known(
         +[](Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(worker->mu_) {
@@ -153,7 +153,7 @@ class Worker {
     SLUICE_LOG(Warning, ToString(step), ": no decision on window ", required, " for ",
                absl::FormatDuration(kDecisionWait),
                "; going on with the plan in force. A rerun may differ from this run");
-    decided_ = required;
+    unanswered_ = true;
   }
 
   // Version 0 is raw: no layers.
@@ -170,6 +170,7 @@ class Worker {
   void OnPolicy(const proto::PolicyUpdate& update) {
     absl::MutexLock lock(&mu_);
     decided_ = std::max(decided_, update.window());
+    unanswered_ = false;
     if (!update.has_policy()) return;
     policies_.push_back(update.policy());
     // Without a reducer the generation starts on the comm thread right now: SetReducer offers it.
@@ -214,6 +215,7 @@ class Worker {
   std::vector<proto::CompressionPolicy> policies_ ABSL_GUARDED_BY(mu_);  // all received
   int64_t decided_ ABSL_GUARDED_BY(mu_) = kNoDecision;   // newest window that was decided
   int64_t required_ ABSL_GUARDED_BY(mu_) = kNoDecision;  // that the step loop waits for
+  bool unanswered_ ABSL_GUARDED_BY(mu_) = false;  // a wait was given up, and no answer came since
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };
