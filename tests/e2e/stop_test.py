@@ -3,6 +3,7 @@
 
 import os
 import signal
+import time
 
 from cluster import SMALL, Job, check, run_tests
 
@@ -34,8 +35,10 @@ def a_second_interrupt_kills_at_once():
     coordinator = [pid for pid, name in job.children().items() if name == "coordinator"][0]
     os.kill(coordinator, signal.SIGSTOP)  # cannot stop anybody any more
     os.kill(job.process.pid, signal.SIGINT)
+    deadline = time.monotonic() + 60
     while "once more to kill" not in job.stderr():
-        pass
+        check(time.monotonic() < deadline, "the first signal is not answered:\n" + job.stderr())
+        time.sleep(0.02)
     os.kill(job.process.pid, signal.SIGINT)
     job.wait_gone(30)
     check(job.process.returncode == 130, job.stderr())
