@@ -32,6 +32,11 @@ struct JobResult {
   double raw_bytes_per_step = 0;
   absl::Duration wall;  ///< start of the generation to the last step report
   std::string checkpoint_path;
+
+  double test_accuracy() const {  ///< 0 without samples
+    return test_samples > 0 ? static_cast<double>(test_correct) / static_cast<double>(test_samples)
+                            : 0;
+  }
 };
 
 /// What is trained, in numbers.

@@ -4,14 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "policies/compression/codec_choice.h"
 
 namespace sluice {
 namespace {
-
-bool SameChoice(const proto::CodecChoice& a, const proto::CodecChoice& b) {
-  return a.kind() == b.kind() && a.bits() == b.bits() && a.bucket_size() == b.bucket_size() &&
-         a.stochastic() == b.stochastic();
-}
 
 // A policy without layers is version 0: raw everywhere.
 bool SameChoices(const proto::CompressionPolicy& a, const proto::CompressionPolicy& b) {
@@ -20,7 +16,7 @@ bool SameChoices(const proto::CompressionPolicy& a, const proto::CompressionPoli
     const proto::CodecChoice raw;
     const proto::CodecChoice& in_a = i < a.layers_size() ? a.layers(i).codec() : raw;
     const proto::CodecChoice& in_b = i < b.layers_size() ? b.layers(i).codec() : raw;
-    if (!SameChoice(in_a, in_b)) return false;
+    if (!SameCodec(in_a, in_b)) return false;
   }
   return true;
 }

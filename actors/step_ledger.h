@@ -34,6 +34,13 @@ struct LedgerTotals {
   double predicted_bytes = 0;
   int64_t checksums_compared = 0;
   double last_loss = 0;
+
+  /// One of the sums above, per step; 0 before the first.
+  double PerStep(double sum) const { return steps > 0 ? sum / static_cast<double>(steps) : 0; }
+  /// Of the whole cluster, over the steps' own time.
+  double SamplesPerSecond(int64_t global_batch) const {
+    return step_seconds > 0 ? static_cast<double>(global_batch * steps) / step_seconds : 0;
+  }
 };
 
 /// Puts the ranks' step records together and compares what must be equal. Pure.

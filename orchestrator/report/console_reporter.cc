@@ -1,7 +1,5 @@
 #include "orchestrator/report/console_reporter.h"
 
-#include <algorithm>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -134,8 +132,7 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
   } else {
     const JobResult& result = std::get<JobResult>(outcome);
     const LedgerTotals& totals = result.totals;
-    const double steps = std::max<double>(1, totals.steps);
-    const double sent = totals.sent_bytes / steps;
+    const double sent = totals.PerStep(totals.sent_bytes);
     Line(absl::StrFormat(
         "done: %d steps in %.1f s, test accuracy %.2f %% (%d samples), train loss %.4f\n"
         "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"
@@ -143,16 +140,13 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         "  replicas: %d checksums compared over %d ranks%s\n"
         "  checkpoint: %s\n"
         "  files: %s",
-        totals.steps, absl::ToDoubleSeconds(result.wall),
-        100.0 * result.test_correct / std::max<int64_t>(1, result.test_samples),
-        result.test_samples, totals.last_loss, 1e3 * totals.step_seconds / steps,
-        1e3 * totals.exposed_seconds / steps,
-        totals.step_seconds > 0
-            ? options_.job.training().global_batch() * steps / totals.step_seconds
-            : 0.0,
-        Bytes(sent), Bytes(result.raw_bytes_per_step),
-        sent > 0 ? result.raw_bytes_per_step / sent : 1.0, Bytes(totals.predicted_bytes / steps),
-        result.policy_changes, totals.checksums_compared, options_.job.world().size(),
+        totals.steps, absl::ToDoubleSeconds(result.wall), 100 * result.test_accuracy(),
+        result.test_samples, totals.last_loss, 1e3 * totals.PerStep(totals.step_seconds),
+        1e3 * totals.PerStep(totals.exposed_seconds),
+        totals.SamplesPerSecond(options_.job.training().global_batch()), Bytes(sent),
+        Bytes(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
+        Bytes(totals.PerStep(totals.predicted_bytes)), result.policy_changes,
+        totals.checksums_compared, options_.job.world().size(),
         totals.checksums_compared > 0 ? ", all equal" : "",
         result.checkpoint_path.empty() ? "none" : result.checkpoint_path, options_.run_directory));
   }

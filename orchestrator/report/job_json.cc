@@ -13,10 +13,6 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-double PerStep(double total, int64_t steps) {
-  return steps > 0 ? total / static_cast<double>(steps) : 0;
-}
-
 }  // namespace
 
 std::string CodecName(const proto::CodecChoice& choice) {
@@ -60,20 +56,17 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   const JobResult& result = std::get<JobResult>(outcome);
   const LedgerTotals& totals = result.totals;
   json["failed"] = false;
-  json["test_accuracy"] = PerStep(static_cast<double>(result.test_correct), result.test_samples);
+  json["test_accuracy"] = result.test_accuracy();
   json["test_loss"] = result.test_loss;
   json["test_samples"] = result.test_samples;
   json["steps"] = totals.steps;
   json["train_loss"] = totals.last_loss;
-  json["samples_per_second"] =
-      totals.step_seconds > 0
-          ? static_cast<double>(job.training().global_batch()) * totals.steps / totals.step_seconds
-          : 0;
-  json["step_seconds"] = PerStep(totals.step_seconds, totals.steps);
-  json["exposed_seconds_per_step"] = PerStep(totals.exposed_seconds, totals.steps);
-  json["communication_seconds_per_step"] = PerStep(totals.communication_seconds, totals.steps);
-  json["wire_bytes_per_step"] = PerStep(totals.sent_bytes, totals.steps);
-  json["predicted_bytes_per_step"] = PerStep(totals.predicted_bytes, totals.steps);
+  json["samples_per_second"] = totals.SamplesPerSecond(job.training().global_batch());
+  json["step_seconds"] = totals.PerStep(totals.step_seconds);
+  json["exposed_seconds_per_step"] = totals.PerStep(totals.exposed_seconds);
+  json["communication_seconds_per_step"] = totals.PerStep(totals.communication_seconds);
+  json["wire_bytes_per_step"] = totals.PerStep(totals.sent_bytes);
+  json["predicted_bytes_per_step"] = totals.PerStep(totals.predicted_bytes);
   json["raw_bytes_per_step"] = result.raw_bytes_per_step;
   json["policy_changes"] = result.policy_changes;
   json["checksums_compared"] = totals.checksums_compared;
