@@ -8,62 +8,41 @@
 
 namespace sluice {
 
+static_assert(static_cast<int>(CodecKind::kLowRank) == proto::CODEC_LOW_RANK &&
+                  static_cast<int>(CodecKind::kL2Norm) == proto::CODEC_L2NORM,
+              "kinds have one number, on the data plane and in policies");
+
 absl::StatusOr<CodecConfig> ToCodecConfig(const proto::CodecChoice& choice) {
   CodecConfig config;
-  switch (choice.kind()) {
-    case proto::CODEC_RAW:
-      config.kind = CodecKind::kRaw;
-      break;
-    case proto::CODEC_FP16:
-      config.kind = CodecKind::kFp16;
-      break;
-    case proto::CODEC_BF16:
-      config.kind = CodecKind::kBf16;
-      break;
-    case proto::CODEC_MAXMIN:
-      config.kind = CodecKind::kMaxMin;
-      break;
-    case proto::CODEC_L2NORM:
-      config.kind = CodecKind::kL2Norm;
-      break;
-    default:
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown codec kind ", static_cast<int>(choice.kind())));
+  if (choice.kind() < proto::CODEC_RAW || choice.kind() > proto::CODEC_LOW_RANK) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown codec kind ", static_cast<int>(choice.kind())));
   }
-  if (choice.bits() < 0 || choice.bits() > 255 || choice.bucket_size() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("codec parameters out of range: bits ",
-                                                   choice.bits(), ", bucket size ",
-                                                   choice.bucket_size()));
+  config.kind = static_cast<CodecKind>(choice.kind());  // the numbers are the same
+  if (choice.bits() < 0 || choice.bits() > 255 || choice.bucket_size() < 0 ||
+      choice.density_ppm() < 0 || choice.rank() < 0 || choice.rank() > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("codec parameters out of range: ", choice.ShortDebugString()));
   }
   config.bits = static_cast<uint8_t>(choice.bits());
   config.bucket_size = static_cast<uint32_t>(choice.bucket_size());
   config.stochastic = choice.stochastic();
+  config.density_ppm = static_cast<uint32_t>(choice.density_ppm());
+  config.exact = choice.exact();
+  config.rank = static_cast<uint16_t>(choice.rank());
   SLUICE_RETURN_IF_ERROR(ValidateCodec(config));
   return config;
 }
 
 proto::CodecChoice ToCodecChoice(const CodecConfig& config) {
   proto::CodecChoice choice;
-  switch (config.kind) {
-    case CodecKind::kRaw:
-      choice.set_kind(proto::CODEC_RAW);
-      break;
-    case CodecKind::kFp16:
-      choice.set_kind(proto::CODEC_FP16);
-      break;
-    case CodecKind::kBf16:
-      choice.set_kind(proto::CODEC_BF16);
-      break;
-    case CodecKind::kMaxMin:
-      choice.set_kind(proto::CODEC_MAXMIN);
-      break;
-    case CodecKind::kL2Norm:
-      choice.set_kind(proto::CODEC_L2NORM);
-      break;
-  }
+  choice.set_kind(static_cast<proto::CodecKind>(config.kind));
   choice.set_bits(config.bits);
   choice.set_bucket_size(static_cast<int32_t>(config.bucket_size));
   choice.set_stochastic(config.stochastic);
+  choice.set_density_ppm(static_cast<int32_t>(config.density_ppm));
+  choice.set_exact(config.exact);
+  choice.set_rank(config.rank);
   return choice;
 }
 
@@ -105,7 +84,8 @@ absl::StatusOr<std::vector<TensorInfo>> ToTensorInfos(
             absl::StrCat("tensor \"", tensor.name(), "\" has an impossible shape"));
       }
     }
-    infos.push_back({tensor.name(), elements});
+    const int64_t rows = tensor.shape_size() < 2 ? 1 : tensor.shape(0);
+    infos.push_back({tensor.name(), elements, rows});
   }
   return infos;
 }

@@ -32,6 +32,8 @@ BodyBytes BodyOf(const CodecConfig& config, size_t elements) {
           LayoutOf(elements, config.bits, config.bucket_size, bytes_per_scale);
       return {body.bytes, body.scale_bytes + body.code_bytes};
     }
+    default:
+      break;
   }
   SLUICE_CHECK(false, "codec kind out of range");
   return {};
@@ -79,6 +81,8 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
       return EncodeMaxMin(in.data(), n, ParamsOf(config), key.value(), body);
     case CodecKind::kL2Norm:
       return EncodeL2Norm(in.data(), n, ParamsOf(config), key.value(), body);
+    default:
+      SLUICE_CHECK(false, "codec kind out of range");
   }
 }
 
@@ -115,6 +119,8 @@ absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> recor
     case CodecKind::kL2Norm:
       DecodeL2Norm(body, n, ParamsOf(config), mode, out.data());
       break;
+    default:
+      SLUICE_CHECK(false, "codec kind out of range");
   }
   return absl::OkStatus();
 }

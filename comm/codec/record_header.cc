@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint8_t kFormatVersion = 1;
 constexpr uint8_t kStochasticFlag = 1;
+constexpr uint8_t kExactFlag = 2;
 
 struct Header {
   uint8_t version;
@@ -22,7 +23,7 @@ struct Header {
   uint8_t bits;
   uint8_t flags;
   uint32_t elements;
-  uint32_t bucket_size;
+  uint32_t parameter;
 };
 static_assert(sizeof(Header) == kRecordHeaderBytes, "the header has no gaps");
 
@@ -30,9 +31,10 @@ Header MakeHeader(const CodecConfig& config, int64_t elements) {
   return {kFormatVersion,
           static_cast<uint8_t>(config.kind),
           config.bits,
-          config.stochastic ? kStochasticFlag : uint8_t{0},
+          static_cast<uint8_t>((config.stochastic ? kStochasticFlag : 0) |
+                               (config.exact ? kExactFlag : 0)),
           static_cast<uint32_t>(elements),
-          config.bucket_size};
+          config.kind == CodecKind::kTopK ? config.density_ppm : config.bucket_size};
 }
 
 absl::Status Differs(const char* field, uint64_t found, uint64_t expected,
@@ -71,8 +73,9 @@ absl::Status CheckRecordHeader(const CodecConfig& config, int64_t elements,
   if (found.elements != static_cast<uint64_t>(elements)) {
     return Differs("element count", found.elements, elements, config);
   }
-  if (found.bucket_size != expected.bucket_size) {
-    return Differs("bucket size", found.bucket_size, expected.bucket_size, config);
+  if (found.parameter != expected.parameter) {
+    return Differs(config.kind == CodecKind::kTopK ? "density" : "bucket size", found.parameter,
+                   expected.parameter, config);
   }
   return absl::OkStatus();
 }

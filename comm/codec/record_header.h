@@ -14,10 +14,10 @@ namespace sluice {
 ///     offset  bytes  field
 ///     0       1      format version, 1
 ///     1       1      codec kind (CodecKind)
-///     2       1      bits of a quantiser, else 0
-///     3       1      flags: bit 0 stochastic rounding; the others 0
+///     2       1      bits of the config
+///     3       1      flags: bit 0 stochastic rounding, bit 1 exact selection; the others 0
 ///     4       4      number of elements
-///     8       4      bucket size of a quantiser, else 0
+///     8       4      top-k: density in parts per million; else the config's bucket size
 inline constexpr size_t kRecordHeaderBytes = 12;
 
 /// \pre out.size() >= kRecordHeaderBytes, elements < 2^32

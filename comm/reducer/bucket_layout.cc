@@ -37,6 +37,11 @@ absl::Status Check(const std::vector<TensorInfo>& tensors, int64_t bucket_bytes,
           absl::StrCat("bucket layout: tensor \"", tensor.name, "\" has ", tensor.elements,
                        " elements, expected 1 to 2^32 - 1, and at most 2^40 over all tensors"));
     }
+    if (tensor.rows < 1 || tensor.elements % tensor.rows != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("bucket layout: tensor \"", tensor.name, "\" has ", tensor.rows,
+                       " rows, expected a divisor of its ", tensor.elements, " elements"));
+    }
     total += tensor.elements;
   }
   return absl::OkStatus();

@@ -14,6 +14,7 @@ namespace sluice {
 struct TensorInfo {
   std::string name;
   int64_t elements = 0;
+  int64_t rows = 1;  ///< as a matrix: first dimension x the rest; divides `elements`
 };
 
 /// Elements [begin, end).

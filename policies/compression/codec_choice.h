@@ -4,12 +4,11 @@
 
 namespace sluice {
 
-/// Whether both encode alike; raw and the casts have no parameters.
+/// Whether both encode alike.
 inline bool SameCodec(const proto::CodecChoice& a, const proto::CodecChoice& b) {
-  if (a.kind() != b.kind()) return false;
-  if (a.kind() != proto::CODEC_MAXMIN && a.kind() != proto::CODEC_L2NORM) return true;
-  return a.bits() == b.bits() && a.bucket_size() == b.bucket_size() &&
-         a.stochastic() == b.stochastic();
+  return a.kind() == b.kind() && a.bits() == b.bits() && a.bucket_size() == b.bucket_size() &&
+         a.stochastic() == b.stochastic() && a.density_ppm() == b.density_ppm() &&
+         a.exact() == b.exact() && a.rank() == b.rank();
 }
 
 /// The l2norm quantiser spends one of its bits on the sign.
