@@ -177,7 +177,9 @@ void BucketCodec::Encode(int chunk, int s, absl::Span<std::byte> frame) {
   SLUICE_CHECK(rest.empty(), "SegmentBytes is the length of the encoding");
   FrameHeader header = header_;
   header.segment = static_cast<uint32_t>(s);
-  if (options_.links != nullptr && chunk != static_cast<int>(options_.self.value)) {
+  // Once per step is enough, and a fit costs something.
+  if (options_.links != nullptr && bucket_ == 0 && s == 0 &&
+      chunk != static_cast<int>(options_.self.value)) {
     const std::optional<double> intercept = options_.links->Intercept(Rank(chunk));
     if (intercept) header.reverse_ns = std::llround(*intercept * 1e9);
   }

@@ -30,6 +30,9 @@ class Observers : public CoordinatorObserver {
   void OnSteps(const std::vector<ClusterStep>& steps) override {
     for (auto* one : all_) one->OnSteps(steps);
   }
+  void OnReport(const proto::StepReport& report) override {
+    for (auto* one : all_) one->OnReport(report);
+  }
   void OnPolicy(const proto::CompressionPolicy& policy) override {
     for (auto* one : all_) one->OnPolicy(policy);
   }
