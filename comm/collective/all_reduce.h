@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,8 +31,10 @@ struct AllReduceBuffers {
   std::vector<float> scratch;
   std::vector<RequestId> requests;
   std::vector<size_t> numbers;
-  std::vector<int> local_ranks;
-  std::vector<int> cross_ranks;
+  std::vector<const float*> inputs;
+  std::vector<std::pair<int, int>> by_host;  // (host, rank)
+  std::vector<int> group;
+  std::vector<int> across;
 };
 
 /// data[i] = sum over ranks of data[i], in an order that the algorithm fixes: the same bits on

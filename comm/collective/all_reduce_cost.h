@@ -18,6 +18,7 @@ double AllReduceSeconds(AllReduceAlgorithm algorithm, int64_t bytes, int ranks,
                         absl::Span<const int> host_of_rank, const LinkEstimate& link);
 
 /// The algorithm with the lowest AllReduceSeconds; of equals the first in their order. Never kAuto.
+/// Every rank that gives the same values gets the same answer.
 AllReduceAlgorithm ChooseAllReduce(int64_t bytes, int ranks, absl::Span<const int> host_of_rank,
                                    const LinkEstimate& link);
 
