@@ -54,7 +54,8 @@ void BucketCodec::UsePlan(const CodecPlan& plan) {
     if (low_rank_[i] == nullptr) {
       low_rank_[i] = std::make_unique<LowRankTensor>(
           tensor.rows, tensor.elements / tensor.rows, codec.rank,
-          RandomKey(options_.seed).With(tensor.name));
+          RandomKey(options_.seed).With(tensor.name),
+          options_.parities.empty() ? 0 : options_.parities[static_cast<size_t>(t)]);
     }
     low_rank_[i]->SetRank(codec.rank);
   }

@@ -29,6 +29,7 @@ struct BucketCodecOptions {
   uint64_t seed = 0;
   SnapshotSender* windows = nullptr;  ///< gets my chunks' exact sums; may be null
   LinkModel* links = nullptr;         ///< learns from every message; may be null
+  absl::Span<const int> parities = {};  ///< of LowRankTensor, by tensor of the layout; empty: all 0
 };
 
 /// Encodes and decodes one bucket, in place, and keeps what encoding lost.

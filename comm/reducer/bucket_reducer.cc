@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "comm/low_rank/alternation.h"
 #include "comm/reducer/float_loops.h"
 
 namespace sluice {
@@ -38,8 +39,14 @@ BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout
                    : std::nullopt),
       links_(options.world_size),
       times_(layout.buckets().size()) {
-  const BucketCodecOptions codec_options = {transport.self(), options.error_feedback, options.seed,
-                                            windows_ ? &*windows_ : nullptr, &links_};
+  std::vector<FactorSizes> sides;
+  for (const TensorInfo& tensor : layout.tensors()) {
+    sides.push_back({tensor.rows, tensor.elements / tensor.rows});
+  }
+  parities_ = AlternationParities(sides);
+  const BucketCodecOptions codec_options = {
+      transport.self(),  options.error_feedback, options.seed, windows_ ? &*windows_ : nullptr,
+      &links_,           parities_};
   for (size_t b = 0; b < layout.buckets().size(); ++b) {
     codecs_.emplace_back(layout, static_cast<int>(b), codec_options);
   }
@@ -122,7 +129,7 @@ absl::StatusOr<std::optional<int>> BucketReducer::AfterProgress(Slot& slot,
                                                                 const absl::Status& outcome) {
   if (!outcome.ok()) {
     Cancel();
-    return Annotate(outcome, absl::StrCat("bucket ", slot.bucket));
+    return Annotate(outcome, absl::StrCat(ToString(step_), " bucket ", slot.bucket));
   }
   if (!slot.operation.done()) return std::nullopt;
   BucketCodec& codec = codecs_[static_cast<size_t>(slot.bucket)];

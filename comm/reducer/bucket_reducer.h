@@ -56,7 +56,7 @@ class BucketReducer {
   /// Does one piece of work or takes one message; sleeps when there is neither, until there is, a
   /// deadline passes, or Transport::Wake.
   /// \return a bucket that is reduced now; nullopt if none is
-  /// \error of a collective, with its bucket; nothing is in flight any more
+  /// \error of a collective, with step and bucket; nothing is in flight any more
   /// \pre in_flight() > 0
   absl::StatusOr<std::optional<int>> Advance();
 
@@ -105,6 +105,7 @@ class BucketReducer {
   std::optional<SnapshotSender> windows_;
   bool profiler_lost_ = false;
   LinkModel links_;
+  std::vector<int> parities_;  // of low-rank tensors
   std::deque<BucketCodec> codecs_;  // by bucket; a deque: they do not move
   std::array<Slot, kMostInFlight> slots_;
   std::vector<RequestId> heads_;  // of all slots, in order of service

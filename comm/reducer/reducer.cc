@@ -259,7 +259,7 @@ class ThreadedReducer : public Reducer {
       lock.lock();
     }
     if (!aborted_.ok()) {
-      Fail(aborted_, absl::StrCat("bucket ", bucket));
+      FailAt(bucket, aborted_);
       return;
     }
     ++next_;
@@ -281,7 +281,7 @@ class ThreadedReducer : public Reducer {
     lock.lock();
     advancing_ = false;
     if (!reduced.ok()) {
-      Fail(reduced.status(), "");
+      Fail(reduced.status());
     } else if (reduced->has_value()) {
       --in_flight_;
       Reduced(**reduced, lock);
@@ -290,13 +290,16 @@ class ThreadedReducer : public Reducer {
   }
 
   // Nothing is in flight any more.
-  void Fail(const absl::Status& status, absl::string_view where) {
-    failure_ = Annotate(status, where.empty() ? ToString(step_)
-                                              : absl::StrCat(ToString(step_), " ", where));
+  void Fail(const absl::Status& status) {
+    failure_ = status;
     in_flight_ = 0;
     next_ = full_.size();
     reduced_ = full_.size();
     wake_loop_.notify_one();
+  }
+
+  void FailAt(int bucket, const absl::Status& status) {
+    Fail(Annotate(status, absl::StrCat(ToString(step_), " bucket ", bucket)));
   }
 
   void Reduced(int bucket, std::unique_lock<std::mutex>& lock) {
@@ -305,7 +308,7 @@ class ThreadedReducer : public Reducer {
           options_.world_size > 1 ? bucket_reducer_->lowest_newest_plan() : newest_plan_);
       if (!agreed.ok()) {
         bucket_reducer_->Cancel();
-        Fail(agreed, "bucket 0");
+        FailAt(bucket, agreed);
         return;
       }
     }

@@ -179,6 +179,7 @@ TEST(Reducer, TensorsThatShareABucketUseTheirOwnCodecs) {
 TEST(Reducer, ANaNReachesEveryRankUnderEveryCodec) {
   const World world = MakeWorld(3);
   for (const CodecConfig& codec : ManyCodecs()) {
+    if (codec.kind == CodecKind::kDrop) continue;  // sends nothing
     world.Run([&](Rank rank, Reducer& reducer) {
       ASSERT_TRUE(reducer.OfferPlan(UniformPlan(reducer.layout(), 1, Step(0), codec)).ok());
       ASSERT_TRUE(RunStep(reducer, Step(0), rank).ok());
