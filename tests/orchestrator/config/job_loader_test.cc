@@ -274,6 +274,46 @@ TEST(JobLoader, NormQuantizerNeedsTwoCandidateBits) {
   EXPECT_TRUE(Parse("compression: {quantizer: maxmin, candidate_bits: [4, 1]}").ok());
 }
 
+TEST(JobLoader, NormQuantizerMayHaveOneUniformBitThatAnotherCodecUses) {
+  EXPECT_TRUE(Parse("compression: {policy: uniform, quantizer: l2norm, uniform_codec: clipped, "
+                    "uniform_bits: 1}")
+                  .ok());
+}
+
+TEST(JobLoader, ValueBitsAreOneOfFour) {
+  EXPECT_EQ(ErrorOf("compression: {value_bits: 12}"),
+            "a.yaml:1: compression.value_bits: expected 32, 16, 8 or 4, got 12");
+}
+
+TEST(JobLoader, FactorsHaveNoFourBits) {
+  EXPECT_EQ(ErrorOf("compression:\n  policy: uniform\n  uniform_codec: lowrank\n  value_bits: 4\n"),
+            "a.yaml:4: compression.value_bits: compression.uniform_codec lowrank (set at a.yaml:3) "
+            "sends factors with 32, 16 or 8 bits, got 4: raise it");
+  EXPECT_TRUE(Parse("compression: {policy: uniform, uniform_codec: topk, value_bits: 4}").ok());
+}
+
+TEST(JobLoader, ClippedHasFourBitsAtMost) {
+  EXPECT_THAT(
+      ErrorOf("compression: {policy: uniform, uniform_codec: clipped, uniform_bits: 5}"),
+      StartsWith("a.yaml:1: compression.uniform_bits: compression.uniform_codec clipped (set "
+                 "at a.yaml:1) has 1 to 4 bits, got 5"));
+}
+
+TEST(JobLoader, LgrecoNeedsAQuantiserAsItsReference) {
+  EXPECT_EQ(
+      ErrorOf("compression:\n  uniform_codec: topk\n"),
+      "a.yaml:2: compression.uniform_codec: compression.policy lgreco needs a quantiser as its "
+      "reference, got topk: leave it at quantizer, or use policy uniform");
+}
+
+TEST(JobLoader, OnlyTheQuantizerRoundsStochastically) {
+  EXPECT_THAT(
+      ErrorOf("compression: {policy: uniform, uniform_codec: sign, rounding: stochastic}"),
+      StartsWith("a.yaml:1: compression.rounding: compression.uniform_codec sign (set at a.yaml:1) "
+                 "rounds to nearest"));
+  EXPECT_TRUE(Parse("compression: {policy: uniform, rounding: stochastic}").ok());
+}
+
 // Several errors.
 
 TEST(JobLoader, AllErrorsAreReportedInOrder) {
