@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 
@@ -196,6 +197,7 @@ def main(argv):
         return
     if not os.access(args.orchestrator, os.X_OK):
         raise SystemExit(f"train_bench: no {args.orchestrator}: bazel build //orchestrator, or give --orchestrator")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the hosts must go all the same
     with hosts:
         around = environment(args, hosts.measure_goodput())
         try:
