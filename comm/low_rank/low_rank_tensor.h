@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,8 +40,8 @@ struct LowRankState {
 /// when key, steps, ranks of SetRank and reduced factors agree. At full rank, rank() == min(rows,
 /// cols), the basis is the identity and always on the shorter side: nothing is lost.
 ///
-/// Memory: up to 2 (rows + cols) + 2 max(rows, cols) floats per unit of rank. Cost: Encode reads the
-/// matrix once, Decode reads and writes it once; 2 and up to 4 rank operations per element.
+/// Memory: 2 (rows + cols) rank floats. Cost: Encode reads the matrix once, Decode reads and writes it
+/// once and writes the residual; 2 rank and up to 4 rank operations per element.
 /// Sources: Vogels, Karimireddy and Jaggi 2019, "PowerSGD"; Zhang, Zhang, Shi et al. 2023,
 /// "Evaluation and optimization of gradient compression" (ACP-SGD).
 /// \threadsafety one thread at a time
@@ -89,6 +90,25 @@ class LowRankTensor {
   /// Takes over state that was saved with any rank.
   /// \error kInvalidArgument when the sizes are not those of one rank of this shape; nothing changes
   absl::Status Restore(const LowRankState& state);
+
+ private:
+  bool full() const;
+  void Seed(int first_column);
+  void AllocateNext();
+  void DecodeFull(Step step, absl::Span<const float> sum, absl::Span<const float> sent,
+                  absl::Span<float> matrix, absl::Span<float> residual);
+
+  RandomKey key_;
+  int parity_;
+  int reduced_ = 0;
+  // Of the last Decode on each side: the reduced factor, or the basis that it was multiplied with.
+  Factor left_;
+  Factor right_;
+  // Of the current step: the basis on its side. On the other side, room for a factor.
+  Factor next_left_;
+  Factor next_right_;
+  std::vector<double> dots_;
+  std::optional<Step> encoded_;
 };
 
 }  // namespace sluice
