@@ -121,10 +121,11 @@ void MultiplyByBasisHere(const float* matrix, size_t rows, size_t cols, const fl
 // An element of the factor is the sum, in order, over bands of kSumRows rows, and within a band over
 // its rows in order: no vector is summed across, so the width does not matter.
 constexpr size_t kSumRows = 8;
-constexpr size_t kSumVecs = 2;  // a cache line of AVX2
+constexpr size_t kSumVecs = 2;    // a cache line of AVX2
+constexpr size_t kSumTile = 512;  // columns of the factor that stay in a cache for all rows
 
-// kRows 0: `rows` of them.
-template <size_t kRows, size_t kColumns, size_t kVecs>
+// A band of `rows` rows times one block of the factor.
+template <size_t kColumns, size_t kVecs>
 HWY_INLINE void SumBlock(const float* matrix, size_t cols, size_t rows, const float* basis,
                          size_t basis_stride, bool first, float* factor, size_t factor_stride) {
   const FloatTag d;
@@ -132,7 +133,8 @@ HWY_INLINE void SumBlock(const float* matrix, size_t cols, size_t rows, const fl
   SLUICE_UNROLL for (size_t k = 0; k < kColumns; ++k) {
     SLUICE_UNROLL for (size_t v = 0; v < kVecs; ++v) sums[k][v] = hn::Zero(d);
   }
-  const auto add_row = [&](size_t i) HWY_ATTR {
+  // Not unrolled: that spills registers and halves the speed.
+  for (size_t i = 0; i < rows; ++i) {
     FloatVec m[kVecs];
     SLUICE_UNROLL for (size_t v = 0; v < kVecs; ++v) {
       m[v] = hn::LoadU(d, matrix + i * cols + v * kLanes);
@@ -143,11 +145,6 @@ HWY_INLINE void SumBlock(const float* matrix, size_t cols, size_t rows, const fl
         sums[k][v] = hn::Add(sums[k][v], hn::Mul(m[v], b));
       }
     }
-  };
-  if (kRows == 0) {
-    for (size_t i = 0; i < rows; ++i) add_row(i);
-  } else {
-    SLUICE_UNROLL for (size_t i = 0; i < kRows; ++i) add_row(i);
   }
   SLUICE_UNROLL for (size_t k = 0; k < kColumns; ++k) {
     SLUICE_UNROLL for (size_t v = 0; v < kVecs; ++v) {
@@ -158,60 +155,57 @@ HWY_INLINE void SumBlock(const float* matrix, size_t cols, size_t rows, const fl
 }
 
 // All basis columns for one strip of kVecs vectors of matrix columns.
-template <size_t kRows, size_t kVecs>
+template <size_t kVecs>
 HWY_INLINE void SumStrip(const float* matrix, size_t cols, size_t rows, const float* basis,
                          size_t basis_stride, size_t rank, bool first, float* factor,
                          size_t factor_stride) {
   size_t k = 0;
   for (; k + 4 <= rank; k += 4) {
-    SumBlock<kRows, 4, kVecs>(matrix, cols, rows, basis + k * basis_stride, basis_stride, first,
-                              factor + k * factor_stride, factor_stride);
+    SumBlock<4, kVecs>(matrix, cols, rows, basis + k * basis_stride, basis_stride, first,
+                       factor + k * factor_stride, factor_stride);
   }
   if (rank - k >= 2) {
-    SumBlock<kRows, 2, kVecs>(matrix, cols, rows, basis + k * basis_stride, basis_stride, first,
-                              factor + k * factor_stride, factor_stride);
+    SumBlock<2, kVecs>(matrix, cols, rows, basis + k * basis_stride, basis_stride, first,
+                       factor + k * factor_stride, factor_stride);
     k += 2;
   }
   if (rank - k == 1) {
-    SumBlock<kRows, 1, kVecs>(matrix, cols, rows, basis + k * basis_stride, basis_stride, first,
-                              factor + k * factor_stride, factor_stride);
+    SumBlock<1, kVecs>(matrix, cols, rows, basis + k * basis_stride, basis_stride, first,
+                       factor + k * factor_stride, factor_stride);
   }
 }
 
-template <size_t kRows>
-HWY_INLINE void SumBand(const float* matrix, size_t rows, size_t cols, const float* basis,
+HWY_INLINE void SumBand(const float* matrix, size_t rows, size_t cols, size_t n, const float* basis,
                         size_t basis_stride, size_t rank, bool first, float* factor,
                         size_t factor_stride) {
   constexpr size_t kStrip = kSumVecs * kLanes;
   size_t j = 0;
-  for (; j + kStrip <= cols; j += kStrip) {
-    SumStrip<kRows, kSumVecs>(matrix + j, cols, rows, basis, basis_stride, rank, first, factor + j,
-                              factor_stride);
-  }
-  for (; j + kLanes <= cols; j += kLanes) {
-    SumStrip<kRows, 1>(matrix + j, cols, rows, basis, basis_stride, rank, first, factor + j,
+  for (; j + kStrip <= n; j += kStrip) {
+    SumStrip<kSumVecs>(matrix + j, cols, rows, basis, basis_stride, rank, first, factor + j,
                        factor_stride);
   }
-  if (j < cols) {  // the last columns, as a matrix of one vector's width
+  for (; j + kLanes <= n; j += kLanes) {
+    SumStrip<1>(matrix + j, cols, rows, basis, basis_stride, rank, first, factor + j,
+                factor_stride);
+  }
+  if (j < n) {  // the last columns, as a matrix of one vector's width
     alignas(64) float buffer[kSumRows * kLanes] = {};
     for (size_t i = 0; i < rows; ++i) {
-      memcpy(buffer + i * kLanes, matrix + i * cols + j, (cols - j) * sizeof(float));
+      memcpy(buffer + i * kLanes, matrix + i * cols + j, (n - j) * sizeof(float));
     }
-    SumStrip<kRows, 1>(buffer, kLanes, rows, basis, basis_stride, rank, first, factor + j,
-                       factor_stride);
+    SumStrip<1>(buffer, kLanes, rows, basis, basis_stride, rank, first, factor + j, factor_stride);
   }
 }
 
 void MultiplyTransposedHere(const float* matrix, size_t rows, size_t cols, const float* basis,
                             size_t basis_stride, size_t rank, float* factor, size_t factor_stride) {
-  size_t i = 0;
-  for (; i + kSumRows <= rows; i += kSumRows) {
-    SumBand<kSumRows>(matrix + i * cols, kSumRows, cols, basis + i, basis_stride, rank, i == 0,
-                      factor, factor_stride);
-  }
-  if (i < rows) {
-    SumBand<0>(matrix + i * cols, rows - i, cols, basis + i, basis_stride, rank, i == 0, factor,
-               factor_stride);
+  for (size_t j = 0; j < cols; j += kSumTile) {
+    const size_t n = cols - j < kSumTile ? cols - j : kSumTile;
+    for (size_t i = 0; i < rows; i += kSumRows) {
+      const size_t count = rows - i < kSumRows ? rows - i : kSumRows;
+      SumBand(matrix + i * cols + j, count, cols, n, basis + i, basis_stride, rank, i == 0,
+              factor + j, factor_stride);
+    }
   }
 }
 

@@ -13,12 +13,26 @@ namespace sluice {
 namespace HWY_NAMESPACE {
 
 // Every element is the sum over the columns of the factors in order: the width does not matter.
-constexpr size_t kProductRows = 2;
-constexpr size_t kProductVecs = 2;
-constexpr size_t kProductTile = 512;  // two factors of 4 columns fit the first-level cache
+constexpr size_t kProductBand = 60;  // rows whose pages stay known to the processor for all tiles
+
+// Columns per tile: those of two right factors fit half of the first-level cache, and rows are still
+// read in runs of some cache lines.
+HWY_INLINE size_t ProductTile(size_t rank) {
+  constexpr size_t kFloats = 2048;
+  const size_t n = kFloats / rank / 64 * 64;
+  return n < 64 ? 64 : n > 1024 ? 1024 : n;
+}
 
 // What the product of the result and that of what was sent have in common: the basis.
 enum class Shared { kLeft, kRight };
+
+// Rows and vectors of one block, as registers and loads have it: sums of two products with one left
+// factor, of two with one right factor, or of one product.
+template <bool kResidual, Shared kShared>
+struct BlockShape {
+  static constexpr size_t kRows = !kResidual || kShared == Shared::kLeft ? 4 : 3;
+  static constexpr size_t kVecs = !kResidual || kShared == Shared::kRight ? 2 : 1;
+};
 
 HWY_INLINE FactorProduct At(const FactorProduct& product, size_t i, size_t j) {
   return {product.left + i, product.left_stride, product.right + j, product.right_stride};
@@ -45,8 +59,8 @@ struct Sums {
   }
 };
 
-// kRank 0: `rank` columns. `last` > 0: only that many elements of the only vector exist.
-template <bool kResidual, size_t kRank, size_t kRows, size_t kVecs, bool kPartial>
+// kPartial: only `last` elements of the only vector exist.
+template <bool kResidual, size_t kRows, size_t kVecs, bool kPartial>
 HWY_INLINE void ProductBlock(const FactorProduct& result, const FactorProduct& sent, size_t rank,
                              float* matrix, float* residual, size_t cols, size_t last) {
   const FloatTag d;
@@ -54,14 +68,10 @@ HWY_INLINE void ProductBlock(const FactorProduct& result, const FactorProduct& s
   Sums<kRows, kVecs> part;
   whole.template AddColumn<true>(result, 0);
   if (kResidual) part.template AddColumn<true>(sent, 0);
-  const auto add = [&](size_t k) HWY_ATTR {
+  // Not unrolled: that spills registers and is slower from rank 4 on, and no faster below.
+  for (size_t k = 1; k < rank; ++k) {
     whole.template AddColumn<false>(result, k);
     if (kResidual) part.template AddColumn<false>(sent, k);
-  };
-  if (kRank == 0) {
-    for (size_t k = 1; k < rank; ++k) add(k);
-  } else {
-    SLUICE_UNROLL for (size_t k = 1; k < kRank; ++k) add(k);
   }
   SLUICE_UNROLL for (size_t i = 0; i < kRows; ++i) {
     SLUICE_UNROLL for (size_t v = 0; v < kVecs; ++v) {
@@ -83,8 +93,8 @@ HWY_INLINE void ProductBlock(const FactorProduct& result, const FactorProduct& s
   }
 }
 
-// kRows rows times n <= kProductTile columns.
-template <bool kResidual, Shared kShared, size_t kRank, size_t kRows>
+// kRows rows of one tile of n columns.
+template <bool kResidual, Shared kShared, size_t kRows>
 HWY_INLINE void ProductRows(const FactorProduct& result, const FactorProduct& sent, size_t rank,
                             float* matrix, float* residual, size_t cols, size_t n) {
   const auto block = [&](size_t j) HWY_ATTR { return At(result, 0, j); };
@@ -98,54 +108,44 @@ HWY_INLINE void ProductRows(const FactorProduct& result, const FactorProduct& se
     }
     return at;
   };
+  constexpr size_t kVecs = BlockShape<kResidual, kShared>::kVecs;
   float* lost = residual;
   size_t j = 0;
-  for (; j + kProductVecs * kLanes <= n; j += kProductVecs * kLanes) {
-    ProductBlock<kResidual, kRank, kRows, kProductVecs, false>(
-        block(j), sent_block(j), rank, matrix + j, kResidual ? lost + j : lost, cols, 0);
+  for (; j + kVecs * kLanes <= n; j += kVecs * kLanes) {
+    ProductBlock<kResidual, kRows, kVecs, false>(block(j), sent_block(j), rank, matrix + j,
+                                                 kResidual ? lost + j : lost, cols, 0);
   }
   for (; j + kLanes <= n; j += kLanes) {
-    ProductBlock<kResidual, kRank, kRows, 1, false>(block(j), sent_block(j), rank, matrix + j,
-                                                    kResidual ? lost + j : lost, cols, 0);
+    ProductBlock<kResidual, kRows, 1, false>(block(j), sent_block(j), rank, matrix + j,
+                                             kResidual ? lost + j : lost, cols, 0);
   }
   if (j < n) {
-    ProductBlock<kResidual, kRank, kRows, 1, true>(block(j), sent_block(j), rank, matrix + j,
-                                                   kResidual ? lost + j : lost, cols, n - j);
-  }
-}
-
-template <bool kResidual, Shared kShared, size_t kRank>
-HWY_INLINE void ProductOfRank(const FactorProduct& result, const FactorProduct& sent, size_t rank,
-                              float* matrix, size_t rows, size_t cols, float* residual) {
-  for (size_t j = 0; j < cols; j += kProductTile) {
-    const size_t n = cols - j < kProductTile ? cols - j : kProductTile;
-    size_t i = 0;
-    for (; i + kProductRows <= rows; i += kProductRows) {
-      const size_t at = i * cols + j;
-      ProductRows<kResidual, kShared, kRank, kProductRows>(
-          At(result, i, j), At(sent, i, j), rank, matrix + at, kResidual ? residual + at : nullptr,
-          cols, n);
-    }
-    for (; i < rows; ++i) {
-      const size_t at = i * cols + j;
-      ProductRows<kResidual, kShared, kRank, 1>(At(result, i, j), At(sent, i, j), rank, matrix + at,
-                                                kResidual ? residual + at : nullptr, cols, n);
-    }
+    ProductBlock<kResidual, kRows, 1, true>(block(j), sent_block(j), rank, matrix + j,
+                                            kResidual ? lost + j : lost, cols, n - j);
   }
 }
 
 template <bool kResidual, Shared kShared>
 HWY_INLINE void Product(const FactorProduct& result, const FactorProduct& sent, size_t rank,
                         float* matrix, size_t rows, size_t cols, float* residual) {
-  switch (rank) {
-    case 1:
-      return ProductOfRank<kResidual, kShared, 1>(result, sent, rank, matrix, rows, cols, residual);
-    case 2:
-      return ProductOfRank<kResidual, kShared, 2>(result, sent, rank, matrix, rows, cols, residual);
-    case 4:
-      return ProductOfRank<kResidual, kShared, 4>(result, sent, rank, matrix, rows, cols, residual);
-    default:
-      return ProductOfRank<kResidual, kShared, 0>(result, sent, rank, matrix, rows, cols, residual);
+  constexpr size_t kRows = BlockShape<kResidual, kShared>::kRows;
+  const size_t tile = ProductTile(rank);
+  for (size_t top = 0; top < rows; top += kProductBand) {
+    const size_t end = rows - top < kProductBand ? rows : top + kProductBand;
+    for (size_t j = 0; j < cols; j += tile) {
+      const size_t n = cols - j < tile ? cols - j : tile;
+      size_t i = top;
+      for (; i + kRows <= end; i += kRows) {
+        const size_t at = i * cols + j;
+        ProductRows<kResidual, kShared, kRows>(At(result, i, j), At(sent, i, j), rank, matrix + at,
+                                               kResidual ? residual + at : nullptr, cols, n);
+      }
+      for (; i < end; ++i) {
+        const size_t at = i * cols + j;
+        ProductRows<kResidual, kShared, 1>(At(result, i, j), At(sent, i, j), rank, matrix + at,
+                                           kResidual ? residual + at : nullptr, cols, n);
+      }
+    }
   }
 }
 
