@@ -40,30 +40,52 @@ struct Magnitude {
   }
 };
 
+using DoubleTag = hn::ScalableTag<double>;
+
+// kCount vectors of partial sums that stay in registers: a loop over an array of them would not be
+// unrolled at -O2 and go through memory.
+template <size_t kCount>
+struct PartialSums {
+  hn::Vec<DoubleTag> first;
+  PartialSums<kCount - 1> others;
+
+  HWY_INLINE PartialSums() : first(hn::Zero(DoubleTag())) {}
+
+  template <class Term>
+  HWY_INLINE void Add(const float* in, Term term) {
+    const DoubleTag d64;
+    const hn::Rebind<float, DoubleTag> d32;
+    first = hn::Add(first, term(d64, hn::PromoteTo(d64, hn::LoadU(d32, in))));
+    others.Add(in + hn::MaxLanes(d64), term);
+  }
+  HWY_INLINE void Store(double* out) const {
+    hn::StoreU(first, DoubleTag(), out);
+    others.Store(out + hn::MaxLanes(DoubleTag()));
+  }
+};
+
+template <>
+struct PartialSums<0> {
+  template <class Term>
+  HWY_INLINE void Add(const float*, Term) {}
+  HWY_INLINE void Store(double*) const {}
+};
+
 // In double precision: squares neither overflow nor vanish, and are exact. Sixteen partial sums
 // whatever the vector width, so that every machine gets the same sum.
 template <class Term>
 HWY_INLINE double SumOver(const float* in, size_t n, Term term) {
-  const hn::ScalableTag<double> d64;
-  const hn::Rebind<float, decltype(d64)> d32;
-  constexpr size_t kWide = hn::MaxLanes(d64);
   constexpr size_t kSums = 16;
-  hn::Vec<decltype(d64)> sums[kSums / kWide];
-  for (size_t k = 0; k < kSums / kWide; ++k) sums[k] = hn::Zero(d64);
-  for (size_t i = 0; i < n; i += kSums) {
+  PartialSums<kSums / hn::MaxLanes(DoubleTag())> sums;
+  size_t i = 0;
+  for (; i + kSums <= n; i += kSums) sums.Add(in + i, term);
+  if (i < n) {
     float buffer[kSums] = {};
-    const float* block = in + i;
-    if (n - i < kSums) {
-      memcpy(buffer, block, (n - i) * sizeof(float));
-      block = buffer;
-    }
-    for (size_t k = 0; k < kSums / kWide; ++k) {
-      const auto x = hn::PromoteTo(d64, hn::LoadU(d32, block + k * kWide));
-      sums[k] = hn::Add(sums[k], term(d64, x));
-    }
+    memcpy(buffer, in + i, (n - i) * sizeof(float));
+    sums.Add(buffer, term);
   }
   double parts[kSums];
-  for (size_t k = 0; k < kSums / kWide; ++k) hn::StoreU(sums[k], d64, parts + k * kWide);
+  sums.Store(parts);
   for (size_t width = kSums / 2; width > 0; width /= 2) {
     for (size_t k = 0; k < width; ++k) parts[k] += parts[k + width];
   }
