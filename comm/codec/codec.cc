@@ -8,6 +8,7 @@
 #include "comm/codec/kernels.h"
 #include "comm/codec/quantised_body.h"
 #include "comm/codec/record_header.h"
+#include "comm/codec/top_k.h"
 
 namespace sluice {
 namespace {
@@ -31,6 +32,10 @@ BodyBytes BodyOf(const CodecConfig& config, size_t elements) {
       const QuantisedBody body =
           LayoutOf(elements, config.bits, config.bucket_size, bytes_per_scale);
       return {body.bytes, body.scale_bytes + body.code_bytes};
+    }
+    case CodecKind::kTopK: {
+      const size_t bytes = TopKBodyBytes(config, elements);
+      return {bytes, bytes};
     }
     default:
       break;
@@ -81,6 +86,8 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
       return EncodeMaxMin(in.data(), n, ParamsOf(config), key.value(), body);
     case CodecKind::kL2Norm:
       return EncodeL2Norm(in.data(), n, ParamsOf(config), key.value(), body);
+    case CodecKind::kTopK:
+      return EncodeTopK(config, in.data(), n, body);
     default:
       SLUICE_CHECK(false, "codec kind out of range");
   }
@@ -99,6 +106,7 @@ absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> recor
   }
   if (n == 0) return absl::OkStatus();
   const uint8_t* body = reinterpret_cast<const uint8_t*>(record.data()) + kRecordHeaderBytes;
+  if (config.kind == CodecKind::kTopK) return DecodeTopK(config, body, n, mode, out.data());
   if (!PaddingIsZero(config, body, n, bytes)) {
     return absl::DataLossError(absl::StrCat("record of ", ToString(config), " with ", n,
                                             " elements: padding is not zero"));

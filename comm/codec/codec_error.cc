@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "comm/codec/kernels.h"
+#include "comm/codec/top_k_error.h"
 
 namespace sluice {
 namespace {
@@ -44,6 +45,21 @@ double CastError(CodecKind kind, absl::Span<const float> values) {
   return sum;
 }
 
+// Fills in the errors of all top-k configs, which share a pass.
+void FillTopKErrors(absl::Span<const CodecConfig> configs, absl::Span<const float> values,
+                    std::vector<double>* errors, std::vector<bool>* done) {
+  std::vector<size_t> group;
+  std::vector<CodecConfig> group_configs;
+  for (size_t k = 0; k < configs.size(); ++k) {
+    if (configs[k].kind != CodecKind::kTopK) continue;
+    group.push_back(k);
+    group_configs.push_back(configs[k]);
+    (*done)[k] = true;
+  }
+  const std::vector<double> group_errors = TopKSquaredErrors(group_configs, values);
+  for (size_t k = 0; k < group.size(); ++k) (*errors)[group[k]] = group_errors[k];
+}
+
 }  // namespace
 
 std::vector<double> SquaredErrors(absl::Span<const CodecConfig> configs,
@@ -53,6 +69,10 @@ std::vector<double> SquaredErrors(absl::Span<const CodecConfig> configs,
   for (size_t first = 0; first < configs.size(); ++first) {
     SLUICE_CHECK(ValidateCodec(configs[first]).ok(), "a codec whose error is asked for is valid");
     if (done[first] || IsLossless(configs[first])) continue;
+    if (configs[first].kind == CodecKind::kTopK) {
+      FillTopKErrors(configs, values, &errors, &done);
+      continue;
+    }
     if (!IsQuantiser(configs[first])) {
       errors[first] = CastError(configs[first].kind, values);
       continue;
