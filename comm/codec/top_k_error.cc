@@ -41,6 +41,12 @@ std::unique_ptr<Histogram> HistogramOf(absl::Span<const float> values) {
   return histogram;
 }
 
+double EnergyOf(absl::Span<const float> values) {
+  double sum = 0;
+  for (float x : values) sum += static_cast<double>(x) * x;
+  return sum;
+}
+
 double ErrorOf(const CodecConfig& config, absl::Span<const float> values,
                const Histogram& histogram) {
   size_t inside = TopKKept(values.size(), config.density_ppm);
@@ -56,6 +62,10 @@ double ErrorOf(const CodecConfig& config, absl::Span<const float> values,
   if (config.exact && !whole_bin) {
     selection = RefineTopK(values.data(), values.size(), selection);
   }
+  // Magnitudes of a bin are within a factor of two of each other, so that what it holds less what it
+  // keeps has its digits. Bin 0, with zero and the least denormals, is added up between the places.
+  const bool add_between = boundary == 0;
+  size_t next = 0;
   double kept_of_boundary = 0;
   double rounding = 0;
   TopKStream stream(values.data(), values.size(), selection);
@@ -68,9 +78,13 @@ double ErrorOf(const CodecConfig& config, absl::Span<const float> values,
       const double x = stream.values()[i];
       if (BinOf(stream.values()[i]) == boundary) kept_of_boundary += x * x;
       rounding += (x - decoded[i]) * (x - decoded[i]);
+      if (!add_between) continue;
+      const size_t place = stream.places()[i];
+      dropped += EnergyOf(values.subspan(next, place - next));
+      next = place + 1;
     }
   }
-  // All magnitudes of a bin are within 1/16 of each other, so the difference keeps its digits.
+  if (add_between) return dropped + EnergyOf(values.subspan(next)) + rounding;
   if (!whole_bin) dropped += std::max(0.0, histogram.energy(boundary) - kept_of_boundary);
   return dropped + rounding;
 }

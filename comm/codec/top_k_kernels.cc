@@ -15,7 +15,9 @@ namespace HWY_NAMESPACE {
 
 constexpr size_t kVectors = 4;  // looked at together: most of them hold nothing of interest
 constexpr size_t kGroup = kVectors * kLanes;
-static_assert(TopKBlock::kRoom >= kTopKBlock + kGroup + kLanes,
+constexpr size_t kStride = 4;  // hits of a group that are handled without a branch
+constexpr uint64_t kAllHits = ~uint64_t{0} >> (64 - kGroup);
+static_assert(kGroup <= 64 && TopKBlock::kRoom >= kTopKBlock + kGroup + kStride,
               "a group fits a block that is not full");
 
 HWY_INLINE IntVec Magnitudes(const float* in) {
@@ -28,6 +30,53 @@ HWY_INLINE int32_t MagnitudeOf(const float* in) {
   memcpy(&bits, in, sizeof(bits));
   return bits & 0x7fffffff;
 }
+
+struct Group {
+  IntVec m0, m1, m2, m3;  // magnitudes
+
+  explicit HWY_INLINE Group(const float* in)
+      : m0(Magnitudes(in)),
+        m1(Magnitudes(in + kLanes)),
+        m2(Magnitudes(in + 2 * kLanes)),
+        m3(Magnitudes(in + 3 * kLanes)) {}
+
+  HWY_INLINE bool AnyAbove(IntVec bound) const {
+    const IntTag di;
+    const IntVec largest = hn::Max(hn::Max(m0, m1), hn::Max(m2, m3));
+    return !hn::AllFalse(di, hn::Gt(largest, bound));
+  }
+
+  // Bit i: element i is above `bound`.
+  HWY_INLINE uint64_t Above(IntVec bound) const {
+    return Bits(hn::Gt(m0, bound)) | Bits(hn::Gt(m1, bound)) << kLanes |
+           Bits(hn::Gt(m2, bound)) << (2 * kLanes) | Bits(hn::Gt(m3, bound)) << (3 * kLanes);
+  }
+
+ private:
+  static HWY_INLINE uint64_t Bits(hn::Mask<IntTag> mask) {
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(IntTag(), mask, bytes);
+    uint64_t bits;
+    memcpy(&bits, bytes, sizeof(bits));
+    return bits;
+  }
+};
+
+// Calls store(slot, place) for the hits of a group in order, slot 0, 1, ...; and, with any place of the
+// group, for up to kStride - 1 slots after them. Highway's CompressStore would do, but here it
+// copies its table to the stack each time.
+template <class Store>
+HWY_INLINE void ForEachHit(uint64_t hits, const Store& store) {
+  constexpr uint64_t kLast = uint64_t{1} << (kGroup - 1);  // what is left to find is never nothing
+  for (size_t slot = 0; hits != 0; slot += kStride) {
+    for (size_t i = 0; i < kStride; ++i) {
+      store(slot + i, static_cast<size_t>(__builtin_ctzll(hits | kLast)));
+      hits &= hits - 1;
+    }
+  }
+}
+
+HWY_INLINE size_t Count(uint64_t hits) { return static_cast<size_t>(__builtin_popcountll(hits)); }
 
 // Of one bin after the other; consecutive keys go to different columns.
 HWY_INLINE void CountKeys(const int32_t* keys, size_t count, TopKCounts* bins) {
@@ -43,27 +92,23 @@ void CountMagnitudesHere(const float* in, size_t n, int32_t first, int32_t last,
                          TopKCounts* bins) {
   const IntTag di;
   const IntVec before = hn::Set(di, first - 1);
-  const IntVec firsts = hn::Set(di, first);
   const IntVec lasts = hn::Set(di, last);
   alignas(64) int32_t keys[TopKBlock::kRoom];
   size_t filled = 0;
   size_t i = 0;
   for (; i + kGroup <= n; i += kGroup) {
-    const IntVec m0 = Magnitudes(in + i);
-    const IntVec m1 = Magnitudes(in + i + kLanes);
-    const IntVec m2 = Magnitudes(in + i + 2 * kLanes);
-    const IntVec m3 = Magnitudes(in + i + 3 * kLanes);
-    const IntVec largest = hn::Max(hn::Max(m0, m1), hn::Max(m2, m3));
-    if (hn::AllFalse(di, hn::Gt(largest, before))) continue;
-    const auto keep = [&](IntVec m) HWY_ATTR {
-      const auto counted = hn::AndNot(hn::Gt(m, lasts), hn::Gt(m, before));
-      const IntVec key = hn::ShiftRightSame(hn::Sub(m, firsts), shift);
-      filled += hn::CompressStore(key, counted, di, keys + filled);
-    };
-    keep(m0);
-    keep(m1);
-    keep(m2);
-    keep(m3);
+    const Group group(in + i);
+    if (!group.AnyAbove(before)) continue;
+    const uint64_t hits = group.Above(before) & ~group.Above(lasts);
+    int32_t* const out = keys + filled;
+    if (hits == kAllHits) {
+      for (size_t k = 0; k < kGroup; ++k) out[k] = (MagnitudeOf(in + i + k) - first) >> shift;
+    } else {
+      ForEachHit(hits, [&](size_t slot, size_t place) HWY_ATTR {
+        out[slot] = (MagnitudeOf(in + i + place) - first) >> shift;
+      });
+    }
+    filled += Count(hits);
     if (filled >= kTopKBlock) {
       CountKeys(keys, filled, bins);
       filled = 0;
@@ -96,38 +141,27 @@ HWY_INLINE void FillSlowly(const float* in, size_t begin, size_t end, TopKSelect
 template <bool kMaybes>
 HWY_INLINE void FillGroups(const float* in, size_t n, size_t* next, TopKSelection* selection,
                            TopKBlock* block) {
-  const FloatTag d;
   const IntTag di;
   const IntVec sure = hn::Set(di, selection->sure);
   const IntVec never = hn::Set(di, kMaybes ? selection->never : selection->sure);
   size_t filled = block->filled;
   size_t i = *next;
   for (; i + kGroup <= n && filled < kTopKBlock; i += kGroup) {
-    const IntVec m0 = Magnitudes(in + i);
-    const IntVec m1 = Magnitudes(in + i + kLanes);
-    const IntVec m2 = Magnitudes(in + i + 2 * kLanes);
-    const IntVec m3 = Magnitudes(in + i + 3 * kLanes);
-    const IntVec largest = hn::Max(hn::Max(m0, m1), hn::Max(m2, m3));
-    if (hn::AllFalse(di, hn::Gt(largest, never))) continue;
+    const Group group(in + i);
+    if (!group.AnyAbove(never)) continue;
+    const uint64_t hits = group.Above(never);
     if (kMaybes) {
-      const auto maybes = [&](IntVec m) HWY_ATTR {
-        return hn::CountTrue(di, hn::AndNot(hn::Gt(m, sure), hn::Gt(m, never)));
-      };
-      const size_t used = maybes(m0) + maybes(m1) + maybes(m2) + maybes(m3);
+      const size_t used = Count(hits & ~group.Above(sure));
       if (used > selection->maybes) break;
       selection->maybes -= used;
     }
-    const auto take = [&](IntVec m, size_t k) HWY_ATTR {
-      const auto taken = hn::Gt(m, never);
-      const size_t at = i + k * kLanes;
-      hn::CompressStore(hn::LoadU(d, in + at), hn::RebindMask(d, taken), d, block->values + filled);
-      filled += hn::CompressStore(hn::Iota(di, static_cast<int32_t>(at)), taken, di,
-                                  block->places + filled);
-    };
-    take(m0, 0);
-    take(m1, 1);
-    take(m2, 2);
-    take(m3, 3);
+    int32_t* const places = block->places + filled;
+    float* const values = block->values + filled;
+    ForEachHit(hits, [&](size_t slot, size_t place) HWY_ATTR {
+      places[slot] = static_cast<int32_t>(i + place);
+      values[slot] = in[i + place];
+    });
+    filled += Count(hits);
   }
   block->filled = filled;
   *next = i;

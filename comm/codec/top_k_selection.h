@@ -31,7 +31,7 @@ TopKSelection SelectTopK(const float* in, size_t n, size_t kept, bool exact);
 /// of them. Reads `in` twice.
 TopKSelection RefineTopK(const float* in, size_t n, const TopKSelection& coarse);
 
-/// Up to kTopKBlock selected elements, and room for what whole vectors write past them.
+/// Up to kTopKBlock selected elements, and room for what a group of vectors adds to them.
 struct TopKBlock {
   static constexpr size_t kRoom = kTopKBlock + 128;
   alignas(64) int32_t places[kRoom];
