@@ -9,6 +9,7 @@
 #include "comm/codec/kernels.h"
 #include "comm/codec/quantised_body.h"
 #include "comm/codec/record_header.h"
+#include "comm/codec/top_k.h"
 
 namespace sluice {
 namespace {
@@ -38,7 +39,10 @@ BodyBytes BodyOf(const CodecConfig& config, size_t elements) {
     }
     case CodecKind::kDrop:
       return {};
-    case CodecKind::kTopK:
+    case CodecKind::kTopK: {
+      const size_t bytes = TopKBodyBytes(config, elements);
+      return {bytes, bytes};
+    }
     case CodecKind::kLowRank:
       break;
   }
@@ -108,6 +112,7 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
     case CodecKind::kDrop:
       return;
     case CodecKind::kTopK:
+      return EncodeTopK(config, in.data(), n, body);
     case CodecKind::kLowRank:
       break;
   }
@@ -127,6 +132,7 @@ absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> recor
   }
   if (n == 0) return absl::OkStatus();
   const uint8_t* body = reinterpret_cast<const uint8_t*>(record.data()) + kRecordHeaderBytes;
+  if (config.kind == CodecKind::kTopK) return DecodeTopK(config, body, n, mode, out.data());
   if (!PaddingIsZero(config, body, n, bytes)) {
     return absl::DataLossError(absl::StrCat("record of ", ToString(config), " with ", n,
                                             " elements: padding is not zero"));

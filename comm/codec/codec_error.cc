@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "comm/codec/kernels.h"
+#include "comm/codec/top_k_error.h"
 
 namespace sluice {
 namespace {
@@ -77,6 +78,20 @@ void AddBucketErrors(absl::Span<const CodecConfig> configs, size_t first,
   for (size_t k = 0; k < group.size(); ++k) errors[group[k]] = sums[k];
 }
 
+// Fills in the errors of all top-k configs, which share a pass.
+void FillTopKErrors(absl::Span<const CodecConfig> configs, absl::Span<const float> values,
+                    std::vector<double>* errors, std::vector<bool>* done) {
+  std::vector<size_t> group;
+  std::vector<CodecConfig> group_configs;
+  for (size_t k = 0; k < configs.size(); ++k) {
+    if (configs[k].kind != CodecKind::kTopK) continue;
+    group.push_back(k);
+    group_configs.push_back(configs[k]);
+  }
+  const std::vector<double> group_errors = TopKSquaredErrors(group_configs, values);
+  for (size_t k = 0; k < group.size(); ++k) errors[group[k]] = group_errors[k];
+}
+
 }  // namespace
 
 std::vector<double> SquaredErrors(absl::Span<const CodecConfig> configs,
@@ -85,6 +100,12 @@ std::vector<double> SquaredErrors(absl::Span<const CodecConfig> configs,
   for (size_t k = 0; k < configs.size(); ++k) {
     SLUICE_CHECK(ValidateCodec(configs[k]).ok(), "a codec whose error is asked for is valid");
     if (IsLossless(configs[k])) continue;
+    if (configs[k].kind == CodecKind::kTopK) {
+      const bool first = std::none_of(configs.begin(), configs.begin() + k,
+                                      [](const CodecConfig& c) { return c.kind == CodecKind::kTopK; });
+      if (first) FillTopKErrors(configs, values, absl::MakeSpan(errors));
+      continue;
+    }
     if (!IsQuantiser(configs[k])) {
       errors[k] = ErrorOf(configs[k], values);
       continue;

@@ -149,6 +149,31 @@ std::vector<CodecConfig> Widths(CodecKind kind, uint8_t min, uint8_t max) {
   return configs;
 }
 
+// Nine densities from 0.1 % to 25 %, fp16 values.
+void TopKErrorSpeed(benchmark::State& state, bool exact) {
+  Buffers& buffers = SharedBuffers();
+  std::vector<CodecConfig> configs;
+  for (uint32_t ppm = 1000; ppm < 500000; ppm *= 2) {
+    configs.push_back({CodecKind::kTopK, 16, 0, false, ppm, exact});
+  }
+  Measure(state, [&] { benchmark::DoNotOptimize(SquaredErrors(configs, buffers.values)); });
+}
+
+template <class Add>
+void RegisterTopK(const Add& add) {
+  for (uint32_t density_ppm : {1000, 10000, 100000}) {
+    for (uint8_t bits : {32, 16, 8}) {
+      for (bool exact : {false, true}) {
+        const CodecConfig config = {CodecKind::kTopK, bits, 0, false, density_ppm, exact};
+        add("encode/" + ToString(config), EncodeSpeed, config);
+        if (!exact) add("decode_add/" + ToString(config), DecodeAddSpeed, config);
+      }
+    }
+  }
+  add("errors_9_densities/topk", TopKErrorSpeed, false);
+  add("errors_9_densities/topk_exact", TopKErrorSpeed, true);
+}
+
 void Register() {
   const auto add = [](const std::string& name, auto function, auto... args) {
     benchmark::RegisterBenchmark(name.c_str(), function, args...)
@@ -176,6 +201,7 @@ void Register() {
     add("encode/" + ToString(config), EncodeSpeed, config);
     add("decode_add/" + ToString(config), DecodeAddSpeed, config);
   }
+  RegisterTopK(add);
   add("errors_2_to_8_bits/maxmin", ErrorSpeed, Widths(CodecKind::kMaxMin, 2, 8));
   add("errors_2_to_8_bits/l2norm", ErrorSpeed, Widths(CodecKind::kL2Norm, 2, 8));
   std::vector<CodecConfig> low_bits = Widths(CodecKind::kClipped, 1, 4);
