@@ -125,8 +125,8 @@ std::vector<CodecConfig> ManyCodecs() {
           {CodecKind::kClipped, 2, 128},
           {CodecKind::kTernary, 2, 128},
           {CodecKind::kDrop},
-          //{CodecKind::kTopK, 32, 0, false, 20000, true},
-          //{CodecKind::kTopK, 8, 0, false, 100000},
+          {CodecKind::kTopK, 32, 0, false, 20000, true},
+          {CodecKind::kTopK, 8, 0, false, 100000},
           {CodecKind::kLowRank, 32, 0, false, 0, false, 2},
           {CodecKind::kLowRank, 8, 0, false, 0, false, 4}};
 }
