@@ -29,8 +29,10 @@ size_t RequestSet::Receive(Rank from, int phase, absl::Span<std::byte> bytes) {
 
 absl::Status RequestSet::Wait(size_t number) {
   while (requests_[number] != kNoRequest) {
-    const std::optional<size_t> over = context_.transport.WaitAny(requests_, context_.deadline);
-    const size_t ended = over.value_or(number);
+    while (requests_[first_] == kNoRequest) ++first_;
+    const std::optional<size_t> over = context_.transport.WaitAny(
+        absl::MakeConstSpan(requests_).subspan(first_), context_.deadline);
+    const size_t ended = over ? first_ + *over : number;
     // Without one that is over the deadline has passed, and Wait cancels and says so.
     absl::Status outcome = context_.transport.Wait(requests_[ended], context_.deadline);
     requests_[ended] = kNoRequest;

@@ -39,6 +39,7 @@ class RequestSet {
 
   const CollectiveContext& context_;
   std::vector<RequestId>& requests_;  // kNoRequest once retired
+  size_t first_ = 0;                  // all before are retired: a long call watches few at a time
 };
 
 /// The bytes of a span of numbers.
