@@ -14,7 +14,7 @@
 namespace sluice {
 namespace {
 
-constexpr int64_t kShortestMessageBytes = 128 << 10;
+constexpr int64_t kShortestMessageBytes = 256 << 10;
 constexpr int64_t kLongestMessageBytes = 1 << 20;
 
 absl::Status Check(const CollectiveContext& context, const AllReduceOptions& options) {
@@ -31,7 +31,7 @@ absl::Status Check(const CollectiveContext& context, const AllReduceOptions& opt
 }
 
 // Short enough that a chunk is several messages which overlap, long enough that the price of a
-// message does not show.
+// message (docs/collectives.md) does not show.
 int64_t MessageElements(const AllReduceOptions& options, int64_t bytes, int ranks) {
   const int64_t message =
       options.chunk_bytes > 0

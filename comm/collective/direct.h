@@ -18,8 +18,7 @@ namespace sluice {
 ///     gather        the owner sends the sum to all of the group
 ///
 /// While the sums of one message are on their way across, the next is being added and further ones
-/// arrive. Sums run in the order of `group` first, then in that of
-/// `across`.
+/// arrive. Sums run in the order of `group` first, then in that of `across`.
 ///
 /// Source: the reduce-scatter and all-gather of CGX (Markov et al. 2022), section 2.2, on raw
 /// values; two levels as in Horovod (Sergeev & Del Balso 2018).

@@ -70,9 +70,11 @@ std::optional<LinkModel::Line> LinkModel::FitLine(const Link& link) {
   std::array<Point, kMostPoints> points;
   int count = 0;
   double bytes = 0;
-  for (const auto& of_size : link.points) {
-    for (const Point& point : of_size) {
-      if (point.number == 0 || point.number <= link.observations - kMostAge) continue;
+  for (size_t size_class = 0; size_class < link.points.size(); ++size_class) {
+    const int64_t kept = std::min<int64_t>(link.seen[size_class], kPointsPerSize);
+    for (int64_t i = 0; i < kept; ++i) {
+      const Point& point = link.points[size_class][static_cast<size_t>(i)];
+      if (point.number <= link.observations - kMostAge) continue;
       bytes += point.bytes;
       points[static_cast<size_t>(count++)] = point;
     }

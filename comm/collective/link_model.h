@@ -51,7 +51,7 @@ class LinkModel {
   struct Point {
     double bytes = 0;
     double seconds = 0;
-    int64_t number = 0;  // of the transfer, from 1; 0: none
+    int64_t number = 0;  // of the transfer, from 1
   };
   struct Line {
     double intercept;

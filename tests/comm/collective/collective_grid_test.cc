@@ -1,4 +1,4 @@
-// Every collective over every transport, rank count and size, against a naive reference.
+// Every collective but all-reduce over every transport, rank count and size, against a naive reference.
 
 #include <cstring>
 #include <functional>
@@ -12,9 +12,9 @@
 #include "comm/collective/barrier.h"
 #include "comm/collective/broadcast.h"
 #include "comm/collective/request_set.h"
-#include "comm/collective/ring_all_reduce.h"
 #include "comm/collective/scatter_reduce.h"
 #include "gtest/gtest.h"
+#include "tests/comm/collective/all_reduce_cases.h"
 #include "tests/comm/collective/span_codec.h"
 #include "tests/comm/transport/transport_mesh.h"
 
@@ -27,32 +27,19 @@ std::vector<int64_t> Sizes(MeshKind kind) {
 }
 
 // Whole numbers small enough that sums are exact in any order.
-template <class T>
-std::vector<T> WholeNumbers(int rank, int64_t elements) {
-  std::vector<T> values(static_cast<size_t>(elements));
+std::vector<float> WholeNumbers(int rank, int64_t elements) {
+  std::vector<float> values(static_cast<size_t>(elements));
   const RandomKey key = RandomKey(1).With(static_cast<uint64_t>(rank));
   for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<T>(key.Below(i, 2001)) - 1000;
+    values[i] = static_cast<float>(key.Below(i, 2001)) - 1000;
   }
   return values;
 }
 
-// Values whose sum depends on the order.
-std::vector<float> RoughNumbers(int rank, int64_t elements) {
-  std::vector<float> values(static_cast<size_t>(elements));
-  const RandomKey key = RandomKey(2).With(static_cast<uint64_t>(rank));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(key.Below(2 * i, 1u << 24)) /
-                static_cast<float>(1 + key.Below(2 * i + 1, 1u << 20));
-  }
-  return values;
-}
-
-template <class T>
-std::vector<T> SumOverRanks(int ranks, int64_t elements) {
-  std::vector<T> sums(static_cast<size_t>(elements));
+std::vector<float> SumOverRanks(int ranks, int64_t elements) {
+  std::vector<float> sums(static_cast<size_t>(elements));
   for (int rank = 0; rank < ranks; ++rank) {
-    const std::vector<T> values = WholeNumbers<T>(rank, elements);
+    const std::vector<float> values = WholeNumbers(rank, elements);
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];
   }
   return sums;
@@ -109,38 +96,13 @@ INSTANTIATE_TEST_SUITE_P(Ucx, CollectiveGrid,
                                           testing::Values(1, 2, 3, 4)),
                          NameOf);
 
-TEST_P(CollectiveGrid, RingAllReduceSumsFloats) {
-  Run([&](const CollectiveContext& context, int rank, int64_t elements) {
-    std::vector<float> data = WholeNumbers<float>(rank, elements);
-    EXPECT_EQ(RingAllReduce(context, absl::MakeSpan(data)), absl::OkStatus());
-    EXPECT_EQ(data, SumOverRanks<float>(ranks(), elements)) << elements << " elements";
-  });
-}
-
-TEST_P(CollectiveGrid, RingAllReduceSumsDoubles) {
-  Run([&](const CollectiveContext& context, int rank, int64_t elements) {
-    std::vector<double> data = WholeNumbers<double>(rank, elements);
-    EXPECT_EQ(RingAllReduce(context, absl::MakeSpan(data)), absl::OkStatus());
-    EXPECT_EQ(data, SumOverRanks<double>(ranks(), elements)) << elements << " elements";
-  });
-}
-
-TEST_P(CollectiveGrid, RingAllReduceGivesTheSameBitsOnEveryRankAndRun) {
-  const auto reduce = [](const CollectiveContext& context, std::vector<float>& data) {
-    return RingAllReduce(context, absl::MakeSpan(data));
-  };
-  const auto first = Results(reduce);
-  for (const auto& result : first) ExpectSameBits(result, first[0]);
-  ExpectSameBits(Results(reduce)[0], first[0]);
-}
-
 TEST_P(CollectiveGrid, ScatterReduceSumsRawChunks) {
   Run([&](const CollectiveContext& context, int rank, int64_t elements) {
-    std::vector<float> data = WholeNumbers<float>(rank, elements);
+    std::vector<float> data = WholeNumbers(rank, elements);
     SpanCodec codec(SpanCodec::Kind::kRaw, context, absl::MakeSpan(data));
     ScatterReduceBuffers buffers;
     EXPECT_EQ(ScatterReduceAllGather(context, codec, buffers), absl::OkStatus());
-    EXPECT_EQ(data, SumOverRanks<float>(ranks(), elements)) << elements << " elements";
+    EXPECT_EQ(data, SumOverRanks(ranks(), elements)) << elements << " elements";
   });
 }
 
@@ -186,11 +148,11 @@ TEST_P(CollectiveGrid, ScatterReduceTakesBuffersThatOtherSizesUsed) {
     ScatterReduceBuffers buffers;
     uint32_t operation = 0;
     for (int64_t elements : {1001, 7, 0, 50000, 1001}) {
-      std::vector<float> data = WholeNumbers<float>(rank, elements);
+      std::vector<float> data = WholeNumbers(rank, elements);
       const CollectiveContext context{transport, ranks(), operation++, Never()};
       SpanCodec codec(SpanCodec::Kind::kRaw, context, absl::MakeSpan(data));
       EXPECT_EQ(ScatterReduceAllGather(context, codec, buffers), absl::OkStatus());
-      EXPECT_EQ(data, SumOverRanks<float>(ranks(), elements));
+      EXPECT_EQ(data, SumOverRanks(ranks(), elements));
     }
   });
 }
@@ -200,11 +162,11 @@ TEST_P(CollectiveGrid, BroadcastGivesEveryRankTheBytesOfAnyRoot) {
     uint32_t operation = 0;
     for (int root = 0; root < ranks(); ++root) {
       for (int64_t elements : {0, 1, 7, 30011}) {
-        std::vector<float> data = WholeNumbers<float>(rank, elements);
+        std::vector<float> data = WholeNumbers(rank, elements);
         EXPECT_EQ(Broadcast({transport, ranks(), operation++, Never()}, Rank(root),
                             AsBytes(absl::MakeSpan(data))),
                   absl::OkStatus());
-        EXPECT_EQ(data, WholeNumbers<float>(root, elements)) << "from rank " << root;
+        EXPECT_EQ(data, WholeNumbers(root, elements)) << "from rank " << root;
       }
     }
   });
@@ -212,13 +174,13 @@ TEST_P(CollectiveGrid, BroadcastGivesEveryRankTheBytesOfAnyRoot) {
 
 TEST_P(CollectiveGrid, AllGatherOrdersPartsByRank) {
   Run([&](const CollectiveContext& context, int rank, int64_t elements) {
-    std::vector<float> mine = WholeNumbers<float>(rank, elements);
+    std::vector<float> mine = WholeNumbers(rank, elements);
     std::vector<float> out(mine.size() * static_cast<size_t>(ranks()));
     EXPECT_EQ(AllGather(context, AsBytes(absl::MakeSpan(mine)), AsBytes(absl::MakeSpan(out))),
               absl::OkStatus());
     std::vector<float> expected;
     for (int r = 0; r < ranks(); ++r) {
-      const std::vector<float> part = WholeNumbers<float>(r, elements);
+      const std::vector<float> part = WholeNumbers(r, elements);
       expected.insert(expected.end(), part.begin(), part.end());
     }
     EXPECT_EQ(out, expected);
