@@ -59,6 +59,7 @@ class NcclReducer : public Reducer {
         missing_(layout_.buckets().size()),
         ready_(layout_.tensors().size()),
         full_(layout_.buckets().size()),
+        times_(layout_.buckets().size()),
         started_(layout_.buckets().size()),
         reduced_(layout_.buckets().size()) {
     for (const BucketLayout::Bucket& bucket : layout_.buckets()) {
@@ -99,6 +100,8 @@ class NcclReducer : public Reducer {
     const std::lock_guard<std::mutex> lock(mu_);
     std::fill(full_.begin(), full_.end(), false);
     any_full_ = false;
+    std::fill(times_.begin(), times_.end(), BucketTimes());
+    begin_ = PollClock::now();
     step_ = step;
     stats_ = {};
     stats_.plan_version = plans_.InForce(step);
@@ -114,7 +117,7 @@ class NcclReducer : public Reducer {
 
   absl::StatusOr<ReductionStats> Finish() override {
     SLUICE_CHECK(in_step_, "BeginStep comes before Finish");
-    const PollClock::time_point begin = PollClock::now();
+    const PollClock::time_point called = PollClock::now();
     for (size_t b = 0; b < missing_.size(); ++b) {
       if (std::exchange(missing_[b], 0) > 0) HandOver(static_cast<int>(b));
     }
@@ -122,9 +125,18 @@ class NcclReducer : public Reducer {
     wake_loop_.wait(lock, [&] { return reduced_ == full_.size(); });
     in_step_ = false;
     if (!failure_.ok()) return failure_;
-    stats_.exposed = absl::FromChrono(PollClock::now() - begin);
+    for (BucketTimes& times : times_) {
+      const absl::Duration waited_from = std::max(times.started, absl::FromChrono(called - begin_));
+      times.exposed = std::max(times.reduced - waited_from, absl::ZeroDuration());
+    }
+    stats_.exposed = absl::FromChrono(PollClock::now() - called);
     return stats_;
   }
+
+  absl::Span<const BucketTimes> bucket_times() const override { return times_; }
+
+  // NCCL does not say which peer a byte went to, or when.
+  std::optional<LinkEstimate> link(Rank) const override { return std::nullopt; }
 
   absl::Status AllReduceMean(absl::Span<float> data) override {
     SLUICE_CHECK(!in_step_, "AllReduceMean comes between steps");
@@ -157,7 +169,9 @@ class NcclReducer : public Reducer {
   void HandOver(int bucket) {
     const std::lock_guard<std::mutex> lock(mu_);
     full_[bucket] = true;
-    if (!std::exchange(any_full_, true)) first_full_ = PollClock::now();
+    const PollClock::time_point now = PollClock::now();
+    if (!std::exchange(any_full_, true)) first_full_ = now;
+    times_[bucket].ready = absl::FromChrono(now - begin_);
     if (static_cast<size_t>(bucket) == started_) wake_comm_.notify_one();
   }
 
@@ -218,6 +232,7 @@ class NcclReducer : public Reducer {
 
   void StartBucket(DeviceBuckets& buckets, std::unique_lock<std::mutex>& lock) {
     const int bucket = static_cast<int>(started_);
+    times_[bucket].started = absl::FromChrono(PollClock::now() - begin_);
     absl::Status status = aborted_;
     lock.unlock();
     const PollClock::time_point deadline = NextDeadline();
@@ -248,6 +263,7 @@ class NcclReducer : public Reducer {
       return;
     }
     deadline_ = NextDeadline();
+    times_[bucket].received = times_[bucket].reduced = absl::FromChrono(now - begin_);
     if (++reduced_ < full_.size()) return;
     stats_.sent_bytes = sent_bytes_;
     stats_.communication = absl::FromChrono(now - first_full_);
@@ -290,7 +306,9 @@ class NcclReducer : public Reducer {
   Step step_{-1};
   std::vector<bool> full_;  // by bucket
   bool any_full_ = false;
+  PollClock::time_point begin_;
   PollClock::time_point first_full_;
+  std::vector<BucketTimes> times_;  // by bucket
   size_t started_;
   size_t reduced_;
   std::optional<absl::Span<float>> mean_;

@@ -40,6 +40,9 @@ absl::StatusOr<std::string> NewNcclId(const GpuLibrary& gpu);
 /// - The order of summation is NCCL's: results equal those over other transports to rounding.
 /// - ReductionStats::sent_bytes is 2 (N - 1) / N of the gradients' bytes, what a ring sends; NCCL
 ///   does not say what it sent.
+/// - BucketTimes: `started` is when the bucket was put into the stream; nothing is encoded. link()
+///   knows nothing.
+/// - forward_first has no effect: the stream is served in order.
 /// - Residuals are zero: nothing is lost. error_feedback and seed have no effect.
 ///
 /// \param id   of NewNcclId, the same on all ranks; not used in a world of one

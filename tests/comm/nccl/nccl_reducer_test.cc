@@ -115,6 +115,26 @@ TEST_F(NcclReducerTest, SentBytesAreWhatARingSends) {
   });
 }
 
+TEST_F(NcclReducerTest, EveryBucketIsReadyThenStartedThenReduced) {
+  NcclWorld(*gpu_, 2).Run([&](Rank rank, Reducer& reducer) {
+    for (int64_t s = 0; s < 2; ++s) {
+      const auto stats = RunNcclStep(reducer, Step(s), rank);
+      ASSERT_TRUE(stats.ok()) << stats.status();
+      ASSERT_EQ(reducer.bucket_times().size(), 3u);
+      for (const BucketTimes& times : reducer.bucket_times()) {
+        EXPECT_GT(times.ready, absl::ZeroDuration());
+        EXPECT_GE(times.started, times.ready);
+        EXPECT_GE(times.received, times.started);
+        EXPECT_EQ(times.reduced, times.received);
+        EXPECT_EQ(times.encode + times.decode, absl::ZeroDuration());
+        EXPECT_GE(times.exposed, absl::ZeroDuration());
+        EXPECT_LE(times.exposed, times.reduced - times.started);
+      }
+    }
+    EXPECT_FALSE(reducer.link(Rank(1 - rank.value)).has_value());
+  });
+}
+
 TEST_F(NcclReducerTest, AWorldOfOneNeedsNoClique) {
   libraries_.FailNthCall(0, "ncclCommInitRankConfig", 1, ncclInternalError);
   libraries_.FailNthCall(0, "cudaMemcpyAsync", 1, cudaErrorUnknown);
