@@ -224,8 +224,11 @@ void BucketCodec::Arrived(Rank from, absl::Span<const std::byte> bytes) {
   if (options_.links == nullptr) return;
   const absl::StatusOr<FrameHeader> header = ReadFrameHeader(bytes);
   if (!header.ok()) return;  // AddReceived and TakeSum say so
+  // Unsigned: the bytes may hold any number.
+  const auto elapsed =
+      static_cast<int64_t>(static_cast<uint64_t>(NowNs()) - static_cast<uint64_t>(header->sent_ns));
   options_.links->Observe(from, static_cast<int64_t>(bytes.size()),
-                          1e-9 * static_cast<double>(NowNs() - header->sent_ns));
+                          1e-9 * static_cast<double>(elapsed));
   if (header->reverse_ns != FrameHeader::kUnknownNs) {
     options_.links->ObserveReverse(from, 1e-9 * static_cast<double>(header->reverse_ns));
   }
