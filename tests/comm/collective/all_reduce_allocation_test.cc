@@ -71,6 +71,7 @@ class UncountedTransport : public Transport {
     const NotCounted pause;
     return inner_.WaitAny(requests, deadline);
   }
+  void Wake() override { inner_.Wake(); }
   void Abort(absl::string_view reason) override { inner_.Abort(reason); }
   TransportCounters counters() const override { return inner_.counters(); }
 

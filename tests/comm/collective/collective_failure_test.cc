@@ -139,8 +139,7 @@ TEST(ScatterReduce, OtherLengthsAreDataLoss) {
   });
   // The second to look may find that the first has gone already.
   EXPECT_THAT(codes, Contains(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(codes,
-              Each(AnyOf(absl::StatusCode::kDataLoss, absl::StatusCode::kUnavailable)));
+  EXPECT_THAT(codes, Each(AnyOf(absl::StatusCode::kDataLoss, absl::StatusCode::kUnavailable)));
 }
 
 TEST(ScatterReduce, AnySendThatFailsEndsItAndLeavesNoRequestBehind) {
@@ -206,6 +205,31 @@ TEST(ScatterReduce, RefusedEncodingNamesItsSender) {
     } else {
       EXPECT_EQ(outcome.code(), absl::StatusCode::kUnavailable) << outcome;
     }
+  });
+}
+
+TEST(RequestSet, AWakeDoesNotHideALostPeerBehindALiveOne) {
+  RunRanks(CreateMesh(MeshKind::kInproc, 3), [](Transport& transport, int rank) {
+    std::vector<std::byte> bytes(2);
+    if (rank == 2) return;
+    if (rank == 1) {  // lives, and sends nothing
+      EXPECT_EQ(
+          transport.Wait(transport.Receive(Rank(0), 9, absl::MakeSpan(bytes).first(1)), Never()),
+          absl::OkStatus());
+      return;
+    }
+    const CollectiveContext context{transport, 3, 1, Never()};
+    transport.Wake();
+    {
+      std::vector<RequestId> storage;
+      RequestSet requests(context, storage);
+      const size_t live = requests.Receive(Rank(1), 0, absl::MakeSpan(bytes).first(1));
+      requests.Receive(Rank(2), 0, absl::MakeSpan(bytes).last(1));
+      EXPECT_EQ(requests.Wait(live).code(), absl::StatusCode::kUnavailable);
+    }
+    EXPECT_EQ(
+        transport.Wait(transport.Send(Rank(1), 9, absl::MakeConstSpan(bytes).first(1)), Never()),
+        absl::OkStatus());
   });
 }
 
