@@ -4,6 +4,7 @@
 #
 #   ./setup.sh           install what is missing (as root, or through sudo)
 #   ./setup.sh --check   only say what is missing; exit status 1 if anything is
+#   --peers, with either: also what Sluice is measured against (gloo in PyTorch, Open MPI; docs/benchmarks.md)
 set -euo pipefail
 
 packages=(
@@ -18,15 +19,19 @@ packages=(
   dataset-fashion-mnist
 )
 
+peer_packages=(python3-torch openmpi-bin libopenmpi-dev)
+
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 
 check_only=
-case "${1:-}" in
-  "") ;;
-  --check) check_only=1 ;;
-  -h | --help) usage; exit 0 ;;
-  *) echo "setup.sh: unknown argument \"$1\"" >&2; usage >&2; exit 2 ;;
-esac
+for argument in "$@"; do
+  case $argument in
+    --check) check_only=1 ;;
+    --peers) packages+=("${peer_packages[@]}") ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "setup.sh: unknown argument \"$argument\"" >&2; usage >&2; exit 2 ;;
+  esac
+done
 
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2> /dev/null) == installed ]]; }
 

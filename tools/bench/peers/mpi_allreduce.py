@@ -51,11 +51,9 @@ def mpirun(args, program):
                    "--mca", "plm_rsh_agent", agent, "--mca", "plm_rsh_no_tree_spawn", "1",
                    "--mca", "oob_tcp_if_include", "net0", "--mca", "btl_tcp_if_include", "net0",
                    "--mca", "pml", "ob1", "--mca", "btl", "tcp,self"]
-        # One rank per "host": Open MPI does not see that they share the cores, as it does on one host. It would bind
-        # every rank to the same core, and poll without yielding.
-        command += ["--bind-to", "none"]
-        if args.ranks > len(os.sched_getaffinity(0)):
-            command += ["--mca", "mpi_yield_when_idle", "1"]
+        # One rank per "host": Open MPI does not see that they share the cores. It would bind every rank to the same
+        # core, and poll without yielding.
+        command += ["--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
     elif args.transport == "tcp":
         command = ["mpirun", *ALWAYS, "--mca", "pml", "ob1", "--mca", "btl", "tcp,self",
                    "--mca", "btl_tcp_if_include", "lo"]
