@@ -80,7 +80,7 @@ void AddBucketErrors(absl::Span<const CodecConfig> configs, size_t first,
 
 // Fills in the errors of all top-k configs, which share a pass.
 void FillTopKErrors(absl::Span<const CodecConfig> configs, absl::Span<const float> values,
-                    std::vector<double>* errors, std::vector<bool>* done) {
+                    absl::Span<double> errors) {
   std::vector<size_t> group;
   std::vector<CodecConfig> group_configs;
   for (size_t k = 0; k < configs.size(); ++k) {
