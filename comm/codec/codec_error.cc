@@ -101,8 +101,9 @@ std::vector<double> SquaredErrors(absl::Span<const CodecConfig> configs,
     SLUICE_CHECK(ValidateCodec(configs[k]).ok(), "a codec whose error is asked for is valid");
     if (IsLossless(configs[k])) continue;
     if (configs[k].kind == CodecKind::kTopK) {
-      const bool first = std::none_of(configs.begin(), configs.begin() + k,
-                                      [](const CodecConfig& c) { return c.kind == CodecKind::kTopK; });
+      const bool first =
+          std::none_of(configs.begin(), configs.begin() + k,
+                       [](const CodecConfig& c) { return c.kind == CodecKind::kTopK; });
       if (first) FillTopKErrors(configs, values, absl::MakeSpan(errors));
       continue;
     }

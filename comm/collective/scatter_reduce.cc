@@ -129,9 +129,9 @@ absl::Status ScatterReduce::Take(size_t head) {
     Stream& stream = gather_[from];
     const size_t segment = stream.arrived;
     SLUICE_RETURN_IF_ERROR(TakeArrived(stream, static_cast<int>(from), head));
-    SLUICE_RETURN_IF_ERROR_AT(codec_->TakeSum(static_cast<int>(from), static_cast<int>(segment),
-                                              stream.parts[segment]),
-                              absl::StrCat("sum from rank ", from));
+    SLUICE_RETURN_IF_ERROR_AT(
+        codec_->TakeSum(static_cast<int>(from), static_cast<int>(segment), stream.parts[segment]),
+        absl::StrCat("sum from rank ", from));
   }
   EndIfComplete();
   return absl::OkStatus();

@@ -116,13 +116,13 @@ class ScatterReduce {
   std::vector<std::byte> send_;     // my encodings, then my sums, in the order of sending
   std::vector<std::byte> receive_;  // what I receive, stream after stream
   size_t send_used_ = 0;
-  std::vector<Stream> scatter_;     // round 1, by rank
-  std::vector<Stream> gather_;      // round 2, by rank
+  std::vector<Stream> scatter_;  // round 1, by rank
+  std::vector<Stream> gather_;   // round 2, by rank
   std::vector<RequestId> sends_;
-  size_t sends_over_ = 0;           // of the first in sends_
-  std::vector<RequestId> heads_;    // by ScatterHead, GatherHead, SendHead
+  size_t sends_over_ = 0;         // of the first in sends_
+  std::vector<RequestId> heads_;  // by ScatterHead, GatherHead, SendHead
 
-  int work_segment_ = 0;   // the next to encode, for the rank at work_distance_
+  int work_segment_ = 0;  // the next to encode, for the rank at work_distance_
   int work_segments_ = 0;
   int work_distance_ = 1;
   std::vector<int> added_;  // by segment of my chunk: ranks before this one are added

@@ -209,7 +209,7 @@ void MultiplyTransposedHere(const float* matrix, size_t rows, size_t cols, const
   }
 }
 
-const char* InstructionSetHere() { return hwy::TargetName(HWY_TARGET); }
+const char* LowRankInstructionSetHere() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace sluice
@@ -220,7 +220,7 @@ namespace sluice {
 
 HWY_EXPORT(MultiplyByBasisHere);
 HWY_EXPORT(MultiplyTransposedHere);
-HWY_EXPORT(InstructionSetHere);
+HWY_EXPORT(LowRankInstructionSetHere);
 
 void MultiplyByBasis(const float* matrix, size_t rows, size_t cols, const float* basis,
                      size_t basis_stride, size_t rank, float* factor, size_t factor_stride) {
@@ -234,7 +234,7 @@ void MultiplyTransposed(const float* matrix, size_t rows, size_t cols, const flo
   (matrix, rows, cols, basis, basis_stride, rank, factor, factor_stride);
 }
 
-const char* LowRankInstructionSet() { return HWY_DYNAMIC_DISPATCH(InstructionSetHere)(); }
+const char* LowRankInstructionSet() { return HWY_DYNAMIC_DISPATCH(LowRankInstructionSetHere)(); }
 
 }  // namespace sluice
 #endif  // HWY_ONCE

@@ -105,9 +105,9 @@ void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data)
   }
   for (size_t i = 0; i < low_rank_.size(); ++i) {
     if (wire_->factor_offsets[i] < 0) continue;
-    const auto factor = factors_.span().subspan(
-        static_cast<size_t>(wire_->factor_offsets[i]),
-        static_cast<size_t>(low_rank_[i]->FactorElements(step)));
+    const auto factor =
+        factors_.span().subspan(static_cast<size_t>(wire_->factor_offsets[i]),
+                                static_cast<size_t>(low_rank_[i]->FactorElements(step)));
     low_rank_[i]->Encode(step, gradient_of(static_cast<int>(i)), factor);
   }
   if (wire_->factor_elements > 0) {
@@ -144,7 +144,8 @@ void BucketCodec::EncodePiece(const WirePiece& piece, bool mine, absl::Span<std:
   absl::Status decoded;
   if (piece.factor) {
     if (IsLossless(piece.codec)) return;  // sent as it is
-    const auto sent = sent_factors_.span().subspan(static_cast<size_t>(piece.offset), values.size());
+    const auto sent =
+        sent_factors_.span().subspan(static_cast<size_t>(piece.offset), values.size());
     if (mine) {
       Subtract(values, sent);
       decoded = sluice::Decode(piece.codec, record, DecodeMode::kAssign, values);
@@ -206,10 +207,10 @@ absl::Status BucketCodec::Decode(int chunk, int s, Rank from, absl::Span<const s
     frame.remove_prefix(piece.bytes);
     const absl::Status decoded = sluice::Decode(piece.codec, record, mode, values_of(piece));
     if (!decoded.ok()) {
-      return Annotate(
-          decoded, absl::StrCat("from ", ToString(from), ", ", piece.factor ? "factor of " : "",
-                                "tensor ", layout_.tensors()[piece.tensor].name, " [",
-                                piece.in_tensor.begin, ", ", piece.in_tensor.end, ")"));
+      return Annotate(decoded,
+                      absl::StrCat("from ", ToString(from), ", ", piece.factor ? "factor of " : "",
+                                   "tensor ", layout_.tensors()[piece.tensor].name, " [",
+                                   piece.in_tensor.begin, ", ", piece.in_tensor.end, ")"));
     }
   }
   return absl::OkStatus();
@@ -266,10 +267,10 @@ void BucketCodec::Finish() {
     const auto elements = static_cast<size_t>(low_rank_[i]->FactorElements(header_.step));
     const absl::Span<float> gradient = gradient_of(static_cast<int>(i));
     const int t = shape_.tensors[i];
-    low_rank_[i]->Decode(header_.step, factors_.span().subspan(offset, elements),
-                         sent_factors_.span().subspan(offset, elements), gradient,
-                         part_of_residual(layout_.places()[t].offset,
-                                          static_cast<int64_t>(gradient.size())));
+    low_rank_[i]->Decode(
+        header_.step, factors_.span().subspan(offset, elements),
+        sent_factors_.span().subspan(offset, elements), gradient,
+        part_of_residual(layout_.places()[t].offset, static_cast<int64_t>(gradient.size())));
   }
   if (options_.windows == nullptr) return;
   // The sum that no rank has is result + the residuals of all ranks; mine, N times, stands for
@@ -282,9 +283,9 @@ void BucketCodec::Finish() {
         continue;
       }
       const int64_t size = piece.in_tensor.size();
-      options_.windows->Add(header_.step, bucket_, piece.bucket_offset,
-                            data_.subspan(static_cast<size_t>(piece.bucket_offset),
-                                          static_cast<size_t>(size)));
+      options_.windows->Add(
+          header_.step, bucket_, piece.bucket_offset,
+          data_.subspan(static_cast<size_t>(piece.bucket_offset), static_cast<size_t>(size)));
       const absl::Span<float> residual = part_of_residual(piece.bucket_offset, size);
       if (!residual.empty()) {
         options_.windows->AddMore(bucket_, piece.bucket_offset, ranks, residual);

@@ -27,8 +27,8 @@ struct BucketCodecOptions {
   Rank self;
   bool error_feedback = true;
   uint64_t seed = 0;
-  SnapshotSender* windows = nullptr;  ///< gets my chunks' exact sums; may be null
-  LinkModel* links = nullptr;         ///< learns from every message; may be null
+  SnapshotSender* windows = nullptr;    ///< gets my chunks' exact sums; may be null
+  LinkModel* links = nullptr;           ///< learns from every message; may be null
   absl::Span<const int> parities = {};  ///< of LowRankTensor, by tensor of the layout; empty: all 0
 };
 
@@ -101,11 +101,11 @@ class BucketCodec : public ChunkCodec {
   const BucketCodecOptions options_;
 
   uint32_t plan_version_ = 0;
-  std::array<WireBucket, 2> wires_;  // by parity of the step
-  AlignedFloats residual_;           // empty until a lossy codec is used
+  std::array<WireBucket, 2> wires_;                       // by parity of the step
+  AlignedFloats residual_;                                // empty until a lossy codec is used
   std::vector<std::unique_ptr<LowRankTensor>> low_rank_;  // by place in the bucket; null: never was
-  AlignedFloats factors_;            // this rank's, then the sum
-  AlignedFloats sent_factors_;       // what of this rank's the sum contains
+  AlignedFloats factors_;                                 // this rank's, then the sum
+  AlignedFloats sent_factors_;                            // what of this rank's the sum contains
 
   const WireBucket* wire_ = nullptr;  // of the current step
   FrameHeader header_;

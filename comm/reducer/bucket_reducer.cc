@@ -44,9 +44,9 @@ BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout
     sides.push_back({tensor.rows, tensor.elements / tensor.rows});
   }
   parities_ = AlternationParities(sides);
-  const BucketCodecOptions codec_options = {
-      transport.self(),  options.error_feedback, options.seed, windows_ ? &*windows_ : nullptr,
-      &links_,           parities_};
+  const BucketCodecOptions codec_options = {transport.self(), options.error_feedback,
+                                            options.seed,     windows_ ? &*windows_ : nullptr,
+                                            &links_,          parities_};
   for (size_t b = 0; b < layout.buckets().size(); ++b) {
     codecs_.emplace_back(layout, static_cast<int>(b), codec_options);
   }
@@ -79,10 +79,10 @@ void BucketReducer::Start(int bucket, absl::Span<float> data) {
   codec.Start(step_, newest_plan_, data);
   Slot& slot = slot_of(bucket);
   slot.bucket = bucket;
-  slot.operation.Start({transport_, options_.world_size,
-                        OperationName(step_, static_cast<uint32_t>(bucket)),
-                        absl::Now() + options_.timeout},
-                       codec);
+  slot.operation.Start(
+      {transport_, options_.world_size, OperationName(step_, static_cast<uint32_t>(bucket)),
+       absl::Now() + options_.timeout},
+      codec);
 }
 
 // By age, the oldest first; or the youngest, which holds what the next forward needs first.
@@ -152,8 +152,7 @@ absl::Status BucketReducer::DeadlineError() {
     const auto head = std::find_if(heads.begin(), heads.end(),
                                    [](RequestId request) { return request != kNoRequest; });
     SLUICE_CHECK(head != heads.end(), "an operation without work waits for something");
-    const absl::Status outcome =
-        slot.operation.Take(static_cast<size_t>(head - heads.begin()));
+    const absl::Status outcome = slot.operation.Take(static_cast<size_t>(head - heads.begin()));
     return AfterProgress(slot, outcome).status();
   }
   return absl::OkStatus();

@@ -105,7 +105,7 @@ class BucketReducer {
   std::optional<SnapshotSender> windows_;
   bool profiler_lost_ = false;
   LinkModel links_;
-  std::vector<int> parities_;  // of low-rank tensors
+  std::vector<int> parities_;       // of low-rank tensors
   std::deque<BucketCodec> codecs_;  // by bucket; a deque: they do not move
   std::array<Slot, kMostInFlight> slots_;
   std::vector<RequestId> heads_;  // of all slots, in order of service

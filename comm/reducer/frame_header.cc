@@ -57,6 +57,9 @@ absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame) {
   header.bucket = LoadLittleEndian<uint32_t>(frame.data() + 12);
   header.step = Step(static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 16)));
   header.segment = LoadLittleEndian<uint32_t>(frame.data() + 24);
+  if (LoadLittleEndian<uint32_t>(frame.data() + 28) != 0) {
+    return absl::DataLossError("frame header: bytes 28 to 31 are not zero");
+  }
   header.sent_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 32));
   header.reverse_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 40));
   return header;

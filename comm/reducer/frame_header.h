@@ -45,7 +45,7 @@ inline constexpr size_t kFrameHeaderBytes = 48;
 void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out);
 
 /// Reads the first kFrameHeaderBytes; any bytes are allowed.
-/// \error kDataLoss            shorter than a header, or another magic
+/// \error kDataLoss            shorter than a header, another magic, or bytes that must be zero
 /// \error kFailedPrecondition  another format version: both values
 absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame);
 

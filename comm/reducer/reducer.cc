@@ -77,7 +77,8 @@ class ThreadedReducer : public Reducer {
     {
       const std::lock_guard<std::mutex> lock(mu_);
       stop_ = true;
-      if ((busy_ || in_flight_ > 0) && transport_ != nullptr) transport_->Abort("the reducer is being destroyed");
+      if ((busy_ || in_flight_ > 0) && transport_ != nullptr)
+        transport_->Abort("the reducer is being destroyed");
     }
     wake_comm_.notify_one();
     if (comm_thread_.joinable()) comm_thread_.join();
@@ -138,17 +139,15 @@ class ThreadedReducer : public Reducer {
     const absl::Duration waited_from = absl::FromChrono(begin - begin_);
     for (size_t b = 0; b < times_.size(); ++b) {
       times_[b].ready = ready_times_[b];
-      times_[b].exposed = std::max(
-          absl::ZeroDuration(), times_[b].reduced - std::max(waited_from, times_[b].started));
+      times_[b].exposed = std::max(absl::ZeroDuration(),
+                                   times_[b].reduced - std::max(waited_from, times_[b].started));
     }
     return stats_;
   }
 
   absl::Span<const BucketTimes> bucket_times() const override { return times_; }
 
-  std::optional<LinkEstimate> link(Rank peer) const override {
-    return bucket_reducer_->link(peer);
-  }
+  std::optional<LinkEstimate> link(Rank peer) const override { return bucket_reducer_->link(peer); }
 
   absl::Status AllReduceMean(absl::Span<float> data) override {
     SLUICE_CHECK(!in_step_, "AllReduceMean comes between steps");
@@ -217,7 +216,8 @@ class ThreadedReducer : public Reducer {
   // Works until stop_. `lock` is held on entry, on return and whenever shared state is used.
   void Serve(std::unique_lock<std::mutex>& lock) {
     for (;;) {
-      wake_comm_.wait(lock, [&] { return stop_ || mean_.has_value() || in_flight_ > 0 || CanStart(); });
+      wake_comm_.wait(lock,
+                      [&] { return stop_ || mean_.has_value() || in_flight_ > 0 || CanStart(); });
       if (stop_) return;
       if (mean_.has_value()) {
         busy_ = true;
@@ -349,9 +349,9 @@ class ThreadedReducer : public Reducer {
   Transport* transport_ = nullptr;  // for Abort
   PlanLedger ledger_;
   Step step_{-1};
-  uint32_t newest_plan_ = 0;  // sampled at BeginStep
-  Clock::time_point begin_;   // of the step
-  std::vector<bool> full_;    // by bucket
+  uint32_t newest_plan_ = 0;                 // sampled at BeginStep
+  Clock::time_point begin_;                  // of the step
+  std::vector<bool> full_;                   // by bucket
   std::vector<absl::Duration> ready_times_;  // by bucket, since begin_
   std::vector<BucketTimes> times_;
   bool any_full_ = false;

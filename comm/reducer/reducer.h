@@ -32,7 +32,7 @@ struct ReductionStats {
 ///
 ///     ready      started           received  reduced
 ///       |  waits    | encode, wire, decode |  |
-///     --+-----------+----------------------+--+----> 
+///     --+-----------+----------------------+--+---->
 ///                          Finish called ^----^ exposed
 struct BucketTimes {
   absl::Duration ready;     ///< its last gradient was there

@@ -33,7 +33,8 @@ WireBucket MakeWireBucket(const BucketLayout& layout, int bucket, const CodecPla
       segment.bytes = kFrameHeaderBytes;
       for (const Piece& piece : pieces) {
         if (low_rank(piece.tensor)) continue;
-        Add({piece.tensor, plan.codecs[piece.tensor], false, piece.in_tensor, piece.bucket_offset, 0},
+        Add({piece.tensor, plan.codecs[piece.tensor], false, piece.in_tensor, piece.bucket_offset,
+             0},
             segment);
       }
     }

@@ -14,11 +14,11 @@ namespace sluice {
 /// One record on the wire.
 struct WirePiece {
   int tensor = 0;
-  CodecConfig codec;         ///< of the record; a low-rank tensor's: of its factor
-  bool factor = false;       ///< whether its values lie in the bucket's factors, not its gradients
-  ElementRange in_tensor;    ///< which of the tensor's, or the factor's, elements
-  int64_t offset = 0;        ///< of the first in the bucket's flat gradients, or factors
-  size_t bytes = 0;          ///< of the record
+  CodecConfig codec;       ///< of the record; a low-rank tensor's: of its factor
+  bool factor = false;     ///< whether its values lie in the bucket's factors, not its gradients
+  ElementRange in_tensor;  ///< which of the tensor's, or the factor's, elements
+  int64_t offset = 0;      ///< of the first in the bucket's flat gradients, or factors
+  size_t bytes = 0;        ///< of the record
 };
 
 /// What one bucket's messages consist of under a plan, the same on every rank. A low-rank tensor

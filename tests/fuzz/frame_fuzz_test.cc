@@ -11,20 +11,23 @@
 namespace sluice {
 namespace {
 
-// Chunk 0 is a; chunk 1 is b, c, d.
+// Chunk 0 is a, e and a part of the factor of f; chunk 1 is b, c, d, and the rest of the factor.
 const BucketLayout& Layout() {
-  static const BucketLayout* const layout =
-      new BucketLayout(*BucketLayout::Create({{"a", 36}, {"b", 20}, {"c", 8}, {"d", 8}}, 1024, 2));
+  static const BucketLayout* const layout = new BucketLayout(*BucketLayout::Create(
+      {{"a", 36}, {"e", 64}, {"f", 64, 8}, {"b", 20}, {"c", 8}, {"d", 8}}, 1024, 2));
   return *layout;
 }
 
 const CodecPlan& Plan() {
-  static const CodecPlan* const plan = new CodecPlan{3,
-                                                     Step(0),
-                                                     {{CodecKind::kMaxMin, 4, 16},
-                                                      {CodecKind::kMaxMin, 3, 8, true},
-                                                      {CodecKind::kFp16},
-                                                      {CodecKind::kRaw}}};
+  static const CodecPlan* const plan =
+      new CodecPlan{3,
+                    Step(0),
+                    {{CodecKind::kMaxMin, 4, 16},
+                     {CodecKind::kTopK, 8, 0, false, 250000},
+                     {CodecKind::kLowRank, 8, 0, false, 0, false, 2},
+                     {CodecKind::kMaxMin, 3, 8, true},
+                     {CodecKind::kTernary, 2, 8},
+                     {CodecKind::kRaw}}};
   return *plan;
 }
 
@@ -40,23 +43,29 @@ void CheckHeader(absl::Span<const std::byte> frame) {
 }
 
 void CheckBucket(std::vector<std::byte> frame) {
-  std::vector<float> data(72, 1.0f);
-  BucketCodec codec(Layout(), Rank(0), true, 1, nullptr);
+  std::vector<float> data(200, 1.0f);
+  LinkModel links(2);
+  BucketCodecOptions options;
+  options.self = Rank(0);
+  options.links = &links;
+  BucketCodec codec(Layout(), 0, options);
   codec.UsePlan(Plan());
-  codec.Start(Step(5), 0, 3, absl::MakeSpan(data));
+  codec.Start(Step(5), 3, absl::MakeSpan(data));
+  codec.Arrived(Rank(1), frame);
   // Once as it is, and once with a valid header and length, so that the records are reached.
   for (const bool repaired : {false, true}) {
     for (const int chunk : {0, 1}) {
       if (repaired) {
-        frame.resize(codec.ChunkBytes(chunk));
+        frame.resize(codec.SegmentBytes(chunk, 0));
         WriteFrameHeader({3, 3, 0, Step(5)}, absl::MakeSpan(frame));
       }
       const absl::Status status =
-          chunk == 0 ? codec.AddReceived(Rank(1), frame) : codec.TakeSum(1, frame);
-      SLUICE_CHECK(!status.ok() || frame.size() == codec.ChunkBytes(chunk),
+          chunk == 0 ? codec.AddReceived(Rank(1), 0, frame) : codec.TakeSum(1, 0, frame);
+      SLUICE_CHECK(!status.ok() || frame.size() == codec.SegmentBytes(chunk, 0),
                    "a frame of another length is refused");
     }
   }
+  codec.Finish();
 }
 
 }  // namespace

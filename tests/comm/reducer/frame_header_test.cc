@@ -23,10 +23,10 @@ Frame Written(const FrameHeader& header) {
 }
 
 TEST(FrameHeader, HasTheDocumentedBytes) {
-  const unsigned char expected[] = {'S', 'L', 'F', 2, 3, 0, 0, 0, 5, 0, 0, 0,
-                                    7,   0,   0,   0, 8, 7, 6, 5, 4, 3, 2, 1,
-                                    6,   0,   0,   0, 0, 0, 0, 0, 2, 0, 0, 0,
-                                    0,   0,   0,   0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  const unsigned char expected[] = {'S', 'L',  'F',  2,    3,    0,    0,    0,    5,   0, 0, 0, 7,
+                                    0,   0,    0,    8,    7,    6,    5,    4,    3,   2, 1, 6, 0,
+                                    0,   0,    0,    0,    0,    0,    2,    0,    0,   0, 0, 0, 0,
+                                    0,   0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
   const Frame frame = Written(kHeader);
   for (size_t i = 0; i < frame.size(); ++i) {
     EXPECT_EQ(static_cast<int>(frame[i]), expected[i]) << "byte " << i;
@@ -59,6 +59,14 @@ TEST(FrameHeader, AnotherMagicIsDataLoss) {
   for (size_t i = 0; i < 3; ++i) {
     Frame frame = Written(kHeader);
     frame[i] ^= std::byte{0x20};
+    EXPECT_EQ(ReadFrameHeader(frame).status().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(FrameHeader, BytesWithoutMeaningAreZero) {
+  for (size_t i = 28; i < 32; ++i) {
+    Frame frame = Written(kHeader);
+    frame[i] = std::byte{1};
     EXPECT_EQ(ReadFrameHeader(frame).status().code(), absl::StatusCode::kDataLoss);
   }
 }

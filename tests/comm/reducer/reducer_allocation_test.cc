@@ -1,6 +1,6 @@
-#include <deque>
 #include <atomic>
 #include <cstdlib>
+#include <deque>
 #include <new>
 
 #include "comm/reducer/bucket_codec.h"

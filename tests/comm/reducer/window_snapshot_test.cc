@@ -1,11 +1,10 @@
 #include "comm/reducer/window_snapshot.h"
 
-#include "comm/reducer/frame_header.h"
-
 #include <cstring>
 #include <future>
 #include <string>
 
+#include "comm/reducer/frame_header.h"
 #include "comm/reducer/reducer.h"
 #include "comm/transport/inproc_transport.h"
 #include "gmock/gmock.h"
@@ -250,7 +249,8 @@ TEST(ReducerWindows, TheProfilerGetsTheMeanGradientOfAWindow) {
             for (int c = 0; c < 3; ++c) {
               for (const auto& segment : layout.buckets()[b].chunks[c].segments) {
                 size_t bytes = kFrameHeaderBytes;
-                for (const Piece& piece : segment) bytes += EncodedBytes({}, piece.in_tensor.size());
+                for (const Piece& piece : segment)
+                  bytes += EncodedBytes({}, piece.in_tensor.size());
                 gradients += static_cast<int64_t>(bytes) * (c == rank.value ? 2 : 1);
               }
             }

@@ -44,9 +44,9 @@ void World::Run(const std::function<void(Rank, Reducer&)>& body,
 }
 
 std::vector<TensorInfo> MixedTensors() {
-  return {{"head.bias", 10},   {"head.weight", 1300, 10},  {"block2.norm", 33},
-          {"block2.weight", 5000, 50}, {"block1.bias", 3}, {"block1.weight", 777, 21},
-          {"stem.weight", 270, 30},  {"stem.bias", 1}};
+  return {{"head.bias", 10},           {"head.weight", 1300, 10}, {"block2.norm", 33},
+          {"block2.weight", 5000, 50}, {"block1.bias", 3},        {"block1.weight", 777, 21},
+          {"stem.weight", 270, 30},    {"stem.bias", 1}};
 }
 
 float TestGradient(Step step, int tensor, Rank rank, int64_t element) {

@@ -149,8 +149,11 @@ TEST(RunRecorder, EveryFileHasWholeLines) {
   (*recorder)->OnPolicy(proto::CompressionPolicy());
   (*recorder)->OnWindow(proto::WindowStatistics());
   (*recorder)->OnEnd(AFailure());
-  for (const auto& [name, count] : std::vector<std::pair<std::string, int>>{
-           {"metrics.jsonl", 2}, {"timings.jsonl", 1}, {"policies.jsonl", 1}, {"stats.jsonl", 1}, {"summary.json", 1}}) {
+  for (const auto& [name, count] : std::vector<std::pair<std::string, int>>{{"metrics.jsonl", 2},
+                                                                            {"timings.jsonl", 1},
+                                                                            {"policies.jsonl", 1},
+                                                                            {"stats.jsonl", 1},
+                                                                            {"summary.json", 1}}) {
     std::ifstream file(directory + "/" + name);
     std::string line;
     int lines = 0;
