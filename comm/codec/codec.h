@@ -18,7 +18,7 @@ size_t EncodedBytes(const CodecConfig& config, int64_t elements);
 
 /// Writes one record; allocates nothing. Any input is allowed: a quantiser's bucket that holds a
 /// NaN or an infinity, or whose range or norm exceeds fp32, decodes to NaN throughout; casts keep a
-/// NaN or an infinity in its place.
+/// NaN or an infinity in its place. Top-k sends those first (top_k.h).
 ///
 /// \param key  stream for stochastic rounding. Element i draws 16 bits from key.Bits(i / 4),
 ///             whatever the vector width or the thread.
@@ -28,7 +28,7 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
 
 /// Reads one record that must hold exactly out.size() values encoded with `config`.
 /// Reads nothing past `record` and writes nothing but `out`, whatever the bytes are.
-/// \error kDataLoss         wrong length, version, codec, parameter, count or padding
+/// \error kDataLoss         wrong length, version, codec, parameter, count, places or padding
 /// \error kInvalidArgument  as ValidateCodec. After any error `out` is untouched
 absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> record, DecodeMode mode,
                     absl::Span<float> out);
