@@ -18,7 +18,7 @@ size_t EncodedBytes(const CodecConfig& config, int64_t elements);
 
 /// Writes one record; allocates nothing. Any input is allowed: a quantiser's bucket that holds a
 /// NaN or an infinity, or whose scale exceeds fp32, decodes to NaN throughout; casts keep a NaN or
-/// an infinity in its place; kDrop drops it too.
+/// an infinity in its place; top-k sends those first (top_k.h); kDrop drops them too.
 ///
 /// \param key  stream for stochastic rounding. Element i draws 16 bits from key.Bits(i / 4),
 ///             whatever the vector width or the thread.
@@ -28,8 +28,8 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
 
 /// Reads one record that must hold exactly out.size() values encoded with `config`.
 /// Reads nothing past `record` and writes nothing but `out`, whatever the bytes are.
-/// \error kDataLoss         wrong length, version, codec, parameter, count or padding, or a code
-///                          that Encode never writes
+/// \error kDataLoss         wrong length, version, codec, parameter, count, places or padding, or a
+///                          code that Encode never writes
 /// \error kInvalidArgument  as ValidateCodec. After any error `out` is untouched
 /// \pre not kLowRank, which has no records of its own
 absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> record, DecodeMode mode,

@@ -55,8 +55,7 @@ CodecConfig TopK(uint32_t density_ppm, uint8_t bits, bool exact) {
 
 std::vector<CodecConfig> TopKCodecs() {
   std::vector<CodecConfig> all;
-  for (uint32_t density_ppm :
-       {1u, 1000u, 10000u, 31623u, 100000u, 250000u, 333333u, 600000u, 999999u, 1000000u}) {
+  for (uint32_t density_ppm : {1u, 1000u, 10000u, 100000u, 250000u, 600000u, 1000000u}) {
     for (uint8_t bits : {32, 16, 8, 4}) {
       for (bool exact : {false, true}) all.push_back(TopK(density_ppm, bits, exact));
     }

@@ -274,7 +274,7 @@ class LongTopKTest : public ::testing::TestWithParam<bool> {
 TEST_P(LongTopKTest, SelectsWhatTheReferenceDoes) {
   for (const TopKInput& input : TopKInputs(RandomKey(10), kElements)) {
     SCOPED_TRACE(input.name);
-    for (uint32_t density_ppm : {1u, 1000u, 10000u, 100000u, 900000u}) {
+    for (uint32_t density_ppm : {1000u, 100000u, 900000u}) {
       ExpectReference(density_ppm, input.values);
     }
   }
