@@ -6,21 +6,29 @@
 
 namespace sluice {
 
-GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, GradientSink& sink) {
+GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, GradientSink& sink)
+    : parameters_(parameters) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     const int index = static_cast<int>(i);
-    at::Tensor parameter = parameters[i];
-    parameter.mutable_grad() =
+    const at::Tensor& parameter = parameters[i];
+    const at::Tensor storage =
         at::from_blob(sink.gradient(index).data(), parameter.sizes(), parameter.options());
+    parameter.mutable_grad() = storage;
     auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
     accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-        [&sink, index](const torch::autograd::variable_list& outputs,
-                       const torch::autograd::variable_list&) {
+        [&sink, index, storage, parameter](const torch::autograd::variable_list& outputs,
+                                           const torch::autograd::variable_list&) {
+          storage.copy_(parameter.grad());
+          parameter.mutable_grad() = storage;
           sink.Ready(index);
           return outputs;
         }));
     accumulators_.push_back(std::move(accumulator));
   }
+}
+
+void GradientHooks::Release() {
+  for (const at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
 }
 
 }  // namespace sluice

@@ -10,18 +10,26 @@
 
 namespace sluice {
 
-/// Makes each parameter's gradient a view of the sink's storage, and calls sink.Ready(i) as soon as
-/// backward has added the gradient of parameter i.
+/// Moves each parameter's gradient into the sink's storage as soon as backward has computed it, and
+/// calls sink.Ready(i) then. Afterwards the parameter's gradient is a view of that storage.
 ///
-/// Backward adds in place as long as the view stays: never call zero_grad() on these parameters.
-/// \threadsafety made and destroyed by the thread that calls backward(), on which Ready is called
+///     Release()       no parameter has a gradient: backward keeps the tensors that it computes
+///     backward()      per parameter: copy to the storage, drop the tensor, view the storage, Ready
+///     reduce, step    on the storage
+///
+/// So a gradient costs one copy; adding to a zeroed one would pass over memory twice more.
+/// \threadsafety made and used by the thread that calls backward(), on which Ready is called
 class GradientHooks {
  public:
   /// \pre sink.gradient(i) has as many elements as parameters[i], fp32 and contiguous
   /// \param sink  must outlive the last backward()
   GradientHooks(const std::vector<at::Tensor>& parameters, GradientSink& sink);
 
+  /// Before every backward.
+  void Release();
+
  private:
+  std::vector<at::Tensor> parameters_;
   // The graph holds accumulators weakly: without these the hooks would silently never fire.
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
 };

@@ -1,7 +1,6 @@
 #include "training/optimizer.h"
 
 #include <torch/optim/adam.h>
-#include <torch/optim/sgd.h>
 #include <torch/serialize/archive.h>
 
 #include <sstream>
@@ -9,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "models/torch_guard.h"
+#include "training/fused_sgd.h"
 
 namespace sluice {
 
@@ -21,10 +21,10 @@ absl::StatusOr<std::unique_ptr<torch::optim::Optimizer>> MakeOptimizer(
   }
   return TorchGuard(absl::StrCat("make optimizer ", settings.kind()), [&]() -> Result {
     if (settings.kind() == "sgd") {
-      return std::make_unique<torch::optim::SGD>(std::move(parameters),
-                                                 torch::optim::SGDOptions(settings.learning_rate())
-                                                     .momentum(settings.momentum())
-                                                     .weight_decay(settings.weight_decay()));
+      return std::make_unique<FusedSgd>(std::move(parameters),
+                                        torch::optim::SGDOptions(settings.learning_rate())
+                                            .momentum(settings.momentum())
+                                            .weight_decay(settings.weight_decay()));
     }
     return std::make_unique<torch::optim::Adam>(std::move(parameters),
                                                 torch::optim::AdamOptions(settings.learning_rate())

@@ -11,7 +11,7 @@
 
 namespace sluice {
 
-/// torch's SGD or Adam with the job's settings. \error kInvalidArgument for another kind
+/// SGD (FusedSgd) or torch's Adam with the job's settings. \error kInvalidArgument for another kind
 absl::StatusOr<std::unique_ptr<torch::optim::Optimizer>> MakeOptimizer(
     const proto::Optimizer& settings, std::vector<at::Tensor> parameters);
 

@@ -92,6 +92,7 @@ class TorchTrainer : public Trainer {
       const double loss = loss_sum.item<double>() / global_batch;
       // Before backward: a gradient that is not finite must not reach the other ranks.
       if (!std::isfinite(loss)) return NotFinite(where, loss);
+      hooks_->Release();
       (loss_sum * (parts_.world_size / global_batch)).backward();
       return loss;
     };

@@ -23,8 +23,8 @@ struct ParameterInfo {
 class GradientSink {
  public:
   virtual ~GradientSink() = default;
-  /// Storage for the gradient of parameter `index`, stable for the sink's life. Whoever owns the
-  /// sink sets it to zero before each step: backward adds to it.
+  /// Storage for the gradient of parameter `index`, stable for the sink's life. Backward overwrites
+  /// it in every step, before Ready.
   virtual absl::Span<float> gradient(int index) = 0;
   /// The gradient of `index` is final for this step; called from backward's hooks.
   virtual void Ready(int index) = 0;

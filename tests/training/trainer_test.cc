@@ -47,6 +47,21 @@ TEST(Trainer, EachGradientIsReadyOnceAndFinalThen) {
   }
 }
 
+TEST(Trainer, BackwardOverwritesWhatTheSinkHolds) {
+  const auto clean = *MemoryWorld::Create(SyntheticJob(), 1);
+  const auto used = *MemoryWorld::Create(SyntheticJob(), 1);
+  for (size_t i = 0; i < used->trainer(0).parameters().size(); ++i) {
+    const absl::Span<float> gradient = used->sink(0).gradient(static_cast<int>(i));
+    std::fill(gradient.begin(), gradient.end(), 7.0f);
+  }
+  for (int step = 0; step < 2; ++step) {  // the second one finds the gradients of the first
+    ASSERT_TRUE(clean->trainer(0).ForwardBackward(Step(step)).ok());
+    ASSERT_TRUE(used->trainer(0).ForwardBackward(Step(step)).ok());
+    EXPECT_EQ(clean->sink(0).gradients(), used->sink(0).gradients());
+    clean->sink(0).BeginStep();
+  }
+}
+
 TEST(Trainer, CnnLayersAreReadyInTheOrderOfParameters) {
   const auto world = *MemoryWorld::Create(SyntheticJob(), 1);
   ASSERT_TRUE(world->trainer(0).ForwardBackward(Step(0)).ok());

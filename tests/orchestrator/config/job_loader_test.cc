@@ -192,8 +192,9 @@ TEST(JobLoader, UnknownWordNamesTheNearestAndAll) {
   EXPECT_EQ(ErrorOf("compression: {policy: lgrecco}"),
             "a.yaml:1: compression.policy: unknown word \"lgrecco\": did you mean \"lgreco\"? "
             "Accepted: none, uniform, lgreco");
-  EXPECT_EQ(ErrorOf("model: {name: transformer}"),
-            "a.yaml:1: model.name: unknown word \"transformer\": accepted are cnn, resnet18, vgg11");
+  EXPECT_EQ(
+      ErrorOf("model: {name: transformer}"),
+      "a.yaml:1: model.name: unknown word \"transformer\": accepted are cnn, resnet18, vgg11");
 }
 
 TEST(JobLoader, ElementsOfListsAreChecked) {
