@@ -217,6 +217,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
     MemberId id, const proto::StepReport& report) {
   if (!Accept(id, report.envelope())) return {};
   last_report_ = clock_();
+  observer_->OnReport(report);
   std::vector<ClusterStep> complete;
   for (const proto::StepRecord& record : report.steps()) {
     auto steps = ledger_.Add(Rank(report.rank()), record);

@@ -56,6 +56,8 @@ class CoordinatorObserver {
   virtual ~CoordinatorObserver() = default;
   virtual void OnStarted(const proto::StartGeneration& start, const ModelSize& size) = 0;
   virtual void OnSteps(const std::vector<ClusterStep>& steps) = 0;
+  /// One rank's report: its bucket timings and links.
+  virtual void OnReport(const proto::StepReport& report) = 0;
   virtual void OnPolicy(const proto::CompressionPolicy& policy) = 0;
   virtual void OnWindow(const proto::WindowStatistics& window) = 0;
   /// The job's end: a result, or the failure that ended it.

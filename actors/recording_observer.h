@@ -18,6 +18,7 @@ class RecordingObserver : public CoordinatorObserver {
   void OnSteps(const std::vector<ClusterStep>& more) override {
     steps.insert(steps.end(), more.begin(), more.end());
   }
+  void OnReport(const proto::StepReport& report) override { reports.push_back(report); }
   void OnPolicy(const proto::CompressionPolicy& policy) override { policies.push_back(policy); }
   void OnWindow(const proto::WindowStatistics& window) override { windows.push_back(window); }
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override {
@@ -27,6 +28,7 @@ class RecordingObserver : public CoordinatorObserver {
   std::optional<proto::StartGeneration> started;
   ModelSize model;
   std::vector<ClusterStep> steps;
+  std::vector<proto::StepReport> reports;
   std::vector<proto::CompressionPolicy> policies;
   std::vector<proto::WindowStatistics> windows;
   std::vector<std::variant<JobResult, proto::Failure>> ends;

@@ -60,7 +60,7 @@ _system_library = repository_rule(
     implementation = _system_library_impl,
     local = True,
     configure = True,
-    environ = ["CAF_HOME", "CUDA_HOME", "LIBTORCH_HOME", "NCCL_HOME", "UCX_HOME"],
+    environ = ["CAF_HOME", "LIBTORCH_HOME", "UCX_HOME"],
     attrs = {
         "library": attr.string(mandatory = True),
         "env": attr.string(),
@@ -71,6 +71,55 @@ _system_library = repository_rule(
         "optional": attr.bool(),
         "debian": attr.string(),
     },
+)
+
+def _first_with(rctx, headers, roots):
+    for root in roots:
+        if all([rctx.path("%s/include/%s" % (root, header)).exists for header in headers]):
+            return root
+    return None
+
+# Two sets of headers that may lie in different folders, and nothing to link: the libraries are
+# loaded at run time (comm/nccl/library.h). An NCCL_HOME that is set is the only place for nccl.h, so
+# a folder without it turns the feature off.
+def _nccl_headers_impl(rctx):
+    homes = [rctx.os.environ.get(env, "") for env in ["NCCL_HOME", "CUDA_HOME"]]
+    defaults = ["/usr/local/cuda", "/usr"]
+    cuda_roots = [home for home in homes if home] + defaults
+    nccl_roots = [homes[0]] if homes[0] else cuda_roots
+    nccl = _first_with(rctx, ["nccl.h"], nccl_roots)
+    cuda = _first_with(rctx, ["cuda.h", "cuda_runtime.h"], cuda_roots)
+    have = nccl != None and cuda != None
+
+    includes = []
+    if have:
+        for name, root in {"nccl": nccl, "cuda": cuda}.items():
+            if root != "/usr" and (name == "nccl" or cuda != nccl):
+                rctx.symlink(root + "/include", "inc/" + name)
+                includes.append("inc/" + name)
+    else:
+        missing = ("nccl.h", nccl_roots) if nccl == None else ("cuda.h and cuda_runtime.h", cuda_roots)
+        print("feature off: nccl: no include/%s under %s; set %s to the folder above include/" % (  # buildifier: disable=print
+            missing[0],
+            " or ".join(missing[1]),
+            "NCCL_HOME" if nccl == None else "CUDA_HOME",
+        ))
+
+    rctx.file("BUILD.bazel", """package(default_visibility = ["//visibility:public"])
+cc_library(
+    name = "nccl",
+    hdrs = {includes},
+    defines = ["SLUICE_HAVE_NCCL={have}"],
+    includes = {includes},
+)
+""".format(includes = includes, have = 1 if have else 0))
+    rctx.file("headers.bzl", "HAVE_NCCL = %s\n" % have)
+
+_nccl_headers = repository_rule(
+    implementation = _nccl_headers_impl,
+    local = True,
+    configure = True,
+    environ = ["CUDA_HOME", "NCCL_HOME"],
 )
 
 def _library(name, **kwargs):
@@ -141,6 +190,7 @@ def system_libraries():
         link = ["torch", "torch_cpu", "c10"],
         debian = "libtorch-dev libopenblas0-pthread",
     )
+    _nccl_headers(name = "nccl")
     _library("protobuf", probes = ["include/google/protobuf/message.h", "bin/protoc"], link = ["protobuf", "pthread"], debian = "libprotobuf-dev protobuf-compiler")
     _library("highway", probes = ["include/hwy/highway.h"], link = ["hwy"], debian = "libhwy-dev")
     _library("yaml_cpp", probes = ["include/yaml-cpp/yaml.h"], link = ["yaml-cpp"], debian = "libyaml-cpp-dev")

@@ -1,5 +1,6 @@
 #include "comm/codec/codec.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "comm/codec/kernels.h"
 #include "comm/codec/quantised_body.h"
 #include "comm/codec/record_header.h"
+#include "comm/codec/top_k.h"
 
 namespace sluice {
 namespace {
@@ -26,16 +28,25 @@ BodyBytes BodyOf(const CodecConfig& config, size_t elements) {
     case CodecKind::kBf16:
       return {(elements * 2 + 3) / 4 * 4, elements * 2};
     case CodecKind::kMaxMin:
-    case CodecKind::kL2Norm: {
+    case CodecKind::kL2Norm:
+    case CodecKind::kSign:
+    case CodecKind::kClipped:
+    case CodecKind::kTernary: {
       const size_t bytes_per_scale = config.kind == CodecKind::kMaxMin ? 8 : 4;
       const QuantisedBody body =
           LayoutOf(elements, config.bits, config.bucket_size, bytes_per_scale);
       return {body.bytes, body.scale_bytes + body.code_bytes};
     }
-    default:
+    case CodecKind::kDrop:
+      return {};
+    case CodecKind::kTopK: {
+      const size_t bytes = TopKBodyBytes(config, elements);
+      return {bytes, bytes};
+    }
+    case CodecKind::kLowRank:
       break;
   }
-  SLUICE_CHECK(false, "codec kind out of range");
+  SLUICE_CHECK(false, "a codec kind that has records");
   return {};
 }
 
@@ -48,6 +59,17 @@ bool PaddingIsZero(const CodecConfig& config, const uint8_t* body, size_t elemen
   }
   const size_t spare_bits = elements * config.bits % 8;  // bits is 0 unless a quantiser
   return spare_bits == 0 || body[bytes.used - 1] >> spare_bits == 0;
+}
+
+// Of a ternary code, 2 would be a zero with a sign: looks for one among codes and padding.
+bool HasSignedZeros(const uint8_t* codes, size_t bytes) {
+  uint64_t found = 0;
+  for (size_t i = 0; i < bytes; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, codes + i, 8);
+    found |= word & ~(word << 1);
+  }
+  return (found & 0xaaaaaaaaaaaaaaaau) != 0;
 }
 
 QuantiserParams ParamsOf(const CodecConfig& config) {
@@ -81,9 +103,20 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
       return EncodeMaxMin(in.data(), n, ParamsOf(config), key.value(), body);
     case CodecKind::kL2Norm:
       return EncodeL2Norm(in.data(), n, ParamsOf(config), key.value(), body);
-    default:
-      SLUICE_CHECK(false, "codec kind out of range");
+    case CodecKind::kSign:
+      return EncodeSign(in.data(), n, ParamsOf(config), body);
+    case CodecKind::kClipped:
+      return EncodeClipped(in.data(), n, ParamsOf(config), body);
+    case CodecKind::kTernary:
+      return EncodeTernary(in.data(), n, ParamsOf(config), body);
+    case CodecKind::kDrop:
+      return;
+    case CodecKind::kTopK:
+      return EncodeTopK(config, in.data(), n, body);
+    case CodecKind::kLowRank:
+      break;
   }
+  SLUICE_CHECK(false, "a codec kind that has records");
 }
 
 absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> record, DecodeMode mode,
@@ -99,6 +132,7 @@ absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> recor
   }
   if (n == 0) return absl::OkStatus();
   const uint8_t* body = reinterpret_cast<const uint8_t*>(record.data()) + kRecordHeaderBytes;
+  if (config.kind == CodecKind::kTopK) return DecodeTopK(config, body, n, mode, out.data());
   if (!PaddingIsZero(config, body, n, bytes)) {
     return absl::DataLossError(absl::StrCat("record of ", ToString(config), " with ", n,
                                             " elements: padding is not zero"));
@@ -106,22 +140,42 @@ absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> recor
   switch (config.kind) {
     case CodecKind::kRaw:
       DecodeRaw(body, n, mode, out.data());
-      break;
+      return absl::OkStatus();
     case CodecKind::kFp16:
       DecodeFp16(body, n, mode, out.data());
-      break;
+      return absl::OkStatus();
     case CodecKind::kBf16:
       DecodeBf16(body, n, mode, out.data());
-      break;
+      return absl::OkStatus();
     case CodecKind::kMaxMin:
       DecodeMaxMin(body, n, ParamsOf(config), mode, out.data());
-      break;
+      return absl::OkStatus();
     case CodecKind::kL2Norm:
       DecodeL2Norm(body, n, ParamsOf(config), mode, out.data());
+      return absl::OkStatus();
+    case CodecKind::kSign:
+      DecodeSign(body, n, ParamsOf(config), mode, out.data());
+      return absl::OkStatus();
+    case CodecKind::kClipped:
+      DecodeClipped(body, n, ParamsOf(config), mode, out.data());
+      return absl::OkStatus();
+    case CodecKind::kTernary: {
+      const QuantisedBody layout = LayoutOf(n, config.bits, config.bucket_size, 4);
+      if (HasSignedZeros(body + layout.scale_bytes, layout.bytes - layout.scale_bytes)) {
+        return absl::DataLossError(absl::StrCat("record of ", ToString(config), " with ", n,
+                                                " elements: a code is 2, expected 0, 1 or 3"));
+      }
+      DecodeTernary(body, n, ParamsOf(config), mode, out.data());
+      return absl::OkStatus();
+    }
+    case CodecKind::kDrop:  // adding or subtracting zeros changes nothing
+      if (mode == DecodeMode::kAssign) std::fill(out.begin(), out.end(), 0.0f);
+      return absl::OkStatus();
+    case CodecKind::kTopK:
+    case CodecKind::kLowRank:
       break;
-    default:
-      SLUICE_CHECK(false, "codec kind out of range");
   }
+  SLUICE_CHECK(false, "a codec kind that has records");
   return absl::OkStatus();
 }
 

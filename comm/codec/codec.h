@@ -13,12 +13,12 @@
 namespace sluice {
 
 /// Exact length of Encode's record for `elements` values: header, metadata, payload, padding.
-/// A multiple of 4. \pre ValidateCodec(config).ok(), 0 <= elements < 2^32
+/// A multiple of 4. \pre ValidateCodec(config).ok(), not kLowRank, 0 <= elements < 2^32
 size_t EncodedBytes(const CodecConfig& config, int64_t elements);
 
 /// Writes one record; allocates nothing. Any input is allowed: a quantiser's bucket that holds a
-/// NaN or an infinity, or whose range or norm exceeds fp32, decodes to NaN throughout; casts keep a
-/// NaN or an infinity in its place.
+/// NaN or an infinity, or whose scale exceeds fp32, decodes to NaN throughout; casts keep a NaN or
+/// an infinity in its place; kDrop drops it too.
 ///
 /// \param key  stream for stochastic rounding. Element i draws 16 bits from key.Bits(i / 4),
 ///             whatever the vector width or the thread.
@@ -28,8 +28,10 @@ void Encode(const CodecConfig& config, absl::Span<const float> in, RandomKey key
 
 /// Reads one record that must hold exactly out.size() values encoded with `config`.
 /// Reads nothing past `record` and writes nothing but `out`, whatever the bytes are.
-/// \error kDataLoss         wrong length, version, codec, parameter, count or padding
+/// \error kDataLoss         wrong length, version, codec, parameter, count or padding, or a code
+///                          that Encode never writes
 /// \error kInvalidArgument  as ValidateCodec. After any error `out` is untouched
+/// \pre not kLowRank, which has no records of its own
 absl::Status Decode(const CodecConfig& config, absl::Span<const std::byte> record, DecodeMode mode,
                     absl::Span<float> out);
 

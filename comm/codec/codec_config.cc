@@ -109,6 +109,11 @@ absl::Status ValidateCodec(const CodecConfig& config) {
   return absl::OkStatus();
 }
 
+bool IsQuantiser(const CodecConfig& config) {
+  const auto kind = static_cast<size_t>(config.kind);
+  return kind < kKinds && kRules[kind].max_bucket > 0;
+}
+
 bool IsLossless(const CodecConfig& config) { return config.kind == CodecKind::kRaw; }
 
 CodecConfig FactorCodec(const CodecConfig& config) {

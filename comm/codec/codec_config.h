@@ -52,6 +52,9 @@ std::string ToString(const CodecConfig& config);
 /// \error kInvalidArgument naming the field and its range
 absl::Status ValidateCodec(const CodecConfig& config);
 
+/// True of kMaxMin to kTernary: the codecs with a bucket size.
+bool IsQuantiser(const CodecConfig& config);
+
 /// True when decode(encode(x)) == x for every finite x.
 bool IsLossless(const CodecConfig& config);
 

@@ -4,10 +4,13 @@
 #include "hwy/foreach_target.h"  // compiles this file once per instruction set: stays first
 // clang-format on
 
+#include "comm/codec/bucket_sums-inl.h"
+#include "comm/codec/clipped-inl.h"
 #include "comm/codec/kernels.h"
 #include "comm/codec/l2norm-inl.h"
 #include "comm/codec/maxmin-inl.h"
-#include "comm/codec/rounding-inl.h"
+#include "comm/codec/sign-inl.h"
+#include "comm/codec/ternary-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -33,19 +36,18 @@ struct Errors {
 template <bool kStochastic, class Q>
 HWY_INLINE Errors ErrorsOf(const Q& bucket, FloatVec x) {
   const FloatTag d;
-  const FloatVec position = bucket.Position(x);
-  if (!kStochastic) {
-    const IntVec level = RoundToNearest(position, bucket.top());
-    const FloatVec error = hn::Sub(x, bucket.Value(bucket.Code(x, level)));
+  if constexpr (kStochastic) {
+    const FloatVec top = hn::Set(d, bucket.top());
+    const FloatVec capped = hn::Min(bucket.Position(x), top);
+    const IntVec down = hn::ConvertTo(IntTag(), capped);
+    const FloatVec below = hn::ConvertTo(d, down);
+    const IntVec up = hn::ConvertTo(IntTag(), hn::Min(hn::Add(below, hn::Set(d, 1.0f)), top));
+    return {hn::Sub(x, bucket.Value(bucket.Code(x, down))),
+            hn::Sub(x, bucket.Value(bucket.Code(x, up))), hn::Sub(capped, below)};
+  } else {
+    const FloatVec error = hn::Sub(x, bucket.Value(bucket.Nearest(x)));
     return {error, error, hn::Zero(d)};
   }
-  const FloatVec top = hn::Set(d, bucket.top());
-  const FloatVec capped = hn::Min(position, top);
-  const IntVec down = hn::ConvertTo(IntTag(), capped);
-  const FloatVec below = hn::ConvertTo(d, down);
-  const IntVec up = hn::ConvertTo(IntTag(), hn::Min(hn::Add(below, hn::Set(d, 1.0f)), top));
-  return {hn::Sub(x, bucket.Value(bucket.Code(x, down))),
-          hn::Sub(x, bucket.Value(bucket.Code(x, up))), hn::Sub(capped, below)};
 }
 
 // Expected squared error of each lane, times the square of `scale`.
@@ -126,34 +128,72 @@ HWY_INLINE double ErrorWithoutLevels(const Q& bucket, const float* in, size_t n)
 }
 
 template <class Q>
-HWY_INLINE void AddErrors(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                          double* sums) {
-  const size_t bucket_size = params[0].bucket_size;
+HWY_INLINE double ConfigError(const typename Q::Summary& summary, const CodecConfig& config,
+                              const float* in, size_t n) {
+  const Q bucket(summary, config.bits);
+  if (!bucket.HasLevels()) return ErrorWithoutLevels(bucket, in, n);
+  if constexpr (Q::kMayBeStochastic) {
+    if (config.stochastic) return BucketError<true>(bucket, in, n);
+  }
+  return BucketError<false>(bucket, in, n);
+}
+
+// The summaries that some quantisers need; the others stay unset.
+class Summaries {
+ public:
+  Summaries(const CodecConfig* configs, size_t count) {
+    for (size_t k = 0; k < count; ++k) {
+      const CodecKind kind = configs[k].kind;
+      extremes_needed_ |= kind == CodecKind::kMaxMin;
+      magnitude_needed_ |= kind == CodecKind::kSign;
+      power_needed_ |= kind != CodecKind::kMaxMin && kind != CodecKind::kSign;
+    }
+  }
+
+  HWY_INLINE void Summarise(const float* in, size_t n) {
+    if (extremes_needed_) extremes_ = MaxMin::Summarise(in, n);
+    if (magnitude_needed_) magnitude_ = MagnitudeOf(in, n);
+    if (power_needed_) power_ = PowerOf(in, n);
+  }
+
+  double Error(const CodecConfig& config, const float* in, size_t n) const {
+    switch (config.kind) {
+      case CodecKind::kMaxMin:
+        return ConfigError<MaxMin>(extremes_, config, in, n);
+      case CodecKind::kL2Norm:
+        return ConfigError<L2Norm>(power_, config, in, n);
+      case CodecKind::kSign:
+        return ConfigError<Sign>(magnitude_, config, in, n);
+      case CodecKind::kClipped:
+        return ConfigError<Clipped>(power_, config, in, n);
+      case CodecKind::kTernary:
+        return ConfigError<Ternary>(power_, config, in, n);
+      default:
+        return __builtin_nan("");  // no quantiser
+    }
+  }
+
+ private:
+  bool extremes_needed_ = false;
+  bool magnitude_needed_ = false;
+  bool power_needed_ = false;
+  Extremes extremes_ = {};
+  BucketMagnitude magnitude_ = {};
+  BucketPower power_ = {};
+};
+
+void AddQuantiserErrorsHere(const float* in, size_t n, const CodecConfig* configs, size_t count,
+                            double* sums) {
+  const size_t bucket_size = configs[0].bucket_size;
+  Summaries summaries(configs, count);
   for (size_t begin = 0; begin < n; begin += bucket_size) {
     const size_t size = n - begin < bucket_size ? n - begin : bucket_size;
-    const typename Q::Summary summary = Q::Summarise(in + begin, size);
-    for (size_t k = 0; k < count; ++k) {
-      const Q bucket(summary, params[k].bits);
-      if (!bucket.HasLevels()) {
-        sums[k] += ErrorWithoutLevels(bucket, in + begin, size);
-      } else if (params[k].stochastic) {
-        sums[k] += BucketError<true>(bucket, in + begin, size);
-      } else {
-        sums[k] += BucketError<false>(bucket, in + begin, size);
-      }
-    }
+    summaries.Summarise(in + begin, size);
+    for (size_t k = 0; k < count; ++k) sums[k] += summaries.Error(configs[k], in + begin, size);
   }
 }
 
-void AddMaxMinErrorsHere(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                         double* sums) {
-  AddErrors<MaxMin>(in, n, params, count, sums);
-}
-
-void AddL2NormErrorsHere(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                         double* sums) {
-  AddErrors<L2Norm>(in, n, params, count, sums);
-}
+double SquaredNormHere(const float* in, size_t n) { return SumOver(in, n, Square()); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace sluice
@@ -162,17 +202,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace sluice {
 
-HWY_EXPORT(AddMaxMinErrorsHere);
-HWY_EXPORT(AddL2NormErrorsHere);
+HWY_EXPORT(AddQuantiserErrorsHere);
+HWY_EXPORT(SquaredNormHere);
 
-void AddMaxMinErrors(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                     double* sums) {
-  HWY_DYNAMIC_DISPATCH(AddMaxMinErrorsHere)(in, n, params, count, sums);
+void AddQuantiserErrors(const float* in, size_t n, const CodecConfig* configs, size_t count,
+                        double* sums) {
+  HWY_DYNAMIC_DISPATCH(AddQuantiserErrorsHere)(in, n, configs, count, sums);
 }
 
-void AddL2NormErrors(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                     double* sums) {
-  HWY_DYNAMIC_DISPATCH(AddL2NormErrorsHere)(in, n, params, count, sums);
+double SquaredNorm(const float* in, size_t n) {
+  return HWY_DYNAMIC_DISPATCH(SquaredNormHere)(in, n);
 }
 
 }  // namespace sluice

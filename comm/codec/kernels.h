@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "comm/codec/codec_config.h"
 #include "comm/codec/decode_mode.h"
 #include "comm/codec/quantised_body.h"
 
@@ -32,12 +33,27 @@ void EncodeL2Norm(const float* in, size_t n, const QuantiserParams& params, uint
 void DecodeL2Norm(const uint8_t* body, size_t n, const QuantiserParams& params, DecodeMode mode,
                   float* out);
 
+// sign_kernels.cc
+void EncodeSign(const float* in, size_t n, const QuantiserParams& params, uint8_t* body);
+void DecodeSign(const uint8_t* body, size_t n, const QuantiserParams& params, DecodeMode mode,
+                float* out);
+
+// clipped_kernels.cc
+void EncodeClipped(const float* in, size_t n, const QuantiserParams& params, uint8_t* body);
+void DecodeClipped(const uint8_t* body, size_t n, const QuantiserParams& params, DecodeMode mode,
+                   float* out);
+
+// ternary_kernels.cc
+void EncodeTernary(const float* in, size_t n, const QuantiserParams& params, uint8_t* body);
+void DecodeTernary(const uint8_t* body, size_t n, const QuantiserParams& params, DecodeMode mode,
+                   float* out);
+
 // error_kernels.cc
-/// Adds to sums[k] the squared error of params[k] on in[0, n). All have the bucket size of
-/// params[0]: each bucket is read from memory once.
-void AddMaxMinErrors(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                     double* sums);
-void AddL2NormErrors(const float* in, size_t n, const QuantiserParams* params, size_t count,
-                     double* sums);
+/// Adds to sums[k] the squared error of configs[k] on in[0, n). All are quantisers of one bucket
+/// size: each bucket is read from memory once.
+void AddQuantiserErrors(const float* in, size_t n, const CodecConfig* configs, size_t count,
+                        double* sums);
+/// Infinite or NaN when some value is not finite, and only then.
+double SquaredNorm(const float* in, size_t n);
 
 }  // namespace sluice

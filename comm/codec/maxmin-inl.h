@@ -11,6 +11,7 @@
 
 #include <float.h>
 
+#include "comm/codec/rounding-inl.h"
 #include "comm/codec/vector_io-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -27,6 +28,7 @@ struct Extremes {
 class MaxMin {
  public:
   static constexpr size_t kScaleBytes = 8;
+  static constexpr bool kMayBeStochastic = true;
 
   using Summary = Extremes;  // of a bucket, whatever the number of bits
 
@@ -100,6 +102,7 @@ class MaxMin {
     return hn::Div(hn::Sub(x, hn::Set(d, min_)), hn::Set(d, unit_));
   }
   HWY_INLINE IntVec Code(FloatVec, IntVec level) const { return level; }
+  HWY_INLINE IntVec Nearest(FloatVec x) const { return RoundToNearest(Position(x), top_); }
   HWY_INLINE FloatVec Value(IntVec code) const {
     const FloatTag d;
     return hn::Add(hn::Set(d, min_), hn::Mul(hn::Set(d, unit_), hn::ConvertTo(d, code)));

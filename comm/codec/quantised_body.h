@@ -25,7 +25,7 @@ struct QuantisedBody {
   size_t bytes = 0;        ///< of the whole body
 };
 
-/// \param bytes_per_scale  8 for max-min (unit and min), 4 for the L2 norm
+/// \param bytes_per_scale  8 for max-min (unit and min), 4 for the others
 constexpr QuantisedBody LayoutOf(size_t elements, int bits, size_t bucket_size,
                                  size_t bytes_per_scale) {
   QuantisedBody body;

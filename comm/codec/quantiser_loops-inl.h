@@ -1,4 +1,12 @@
-// Per-target: the loops of a quantised record, for any quantiser Q (MaxMin, L2Norm).
+// Per-target: the loops of a quantised record, for any quantiser Q (MaxMin, L2Norm, Sign, Clipped,
+// Ternary). A Q is what one bucket's values share:
+//
+//     kScaleBytes           of what Write stores and Q(scale, bits) reads
+//     Summarise(in, n)      what Q(summary, bits) needs of a bucket, whatever the bits
+//     HasLevels()           false when all codes are 0
+//     Nearest(x), Value(c)  from values to codes by rounding to nearest, and back
+//     kMayBeStochastic      whether it has what random rounding needs besides: Position(x) on the
+//                           axis of levels, its top(), and the Code(x, level) of a level
 //
 // A record is worked through in chunks of codes that fit the first-level cache; buckets and chunks
 // do not line up, so a chunk is cut into runs of one bucket.
@@ -24,9 +32,11 @@ constexpr size_t kSlack = 64;  // what whole vectors may touch past the end of a
 
 template <bool kStochastic, class Q>
 HWY_INLINE IntVec CodeOf(const Q& bucket, FloatVec x, FloatVec uniform) {
-  const FloatVec position = bucket.Position(x);
-  return bucket.Code(x, kStochastic ? RoundAtRandom(position, uniform, bucket.top())
-                                    : RoundToNearest(position, bucket.top()));
+  if constexpr (kStochastic) {
+    return bucket.Code(x, RoundAtRandom(bucket.Position(x), uniform, bucket.top()));
+  } else {
+    return bucket.Nearest(x);
+  }
 }
 
 // `draws` is unused unless kStochastic.
@@ -87,12 +97,19 @@ HWY_INLINE void EncodeQuantised(const float* in, size_t n, const QuantiserParams
 }
 
 template <class Q>
+HWY_INLINE void EncodeNearestRecord(const float* in, size_t n, const QuantiserParams& params,
+                                    uint8_t* body) {
+  EncodeQuantised<false, Q>(in, n, params, 0, body);
+}
+
+template <class Q>
 HWY_INLINE void EncodeQuantisedRecord(const float* in, size_t n, const QuantiserParams& params,
                                       uint64_t key, uint8_t* body) {
+  static_assert(Q::kMayBeStochastic, "else EncodeNearestRecord");
   if (params.stochastic) {
     EncodeQuantised<true, Q>(in, n, params, key, body);
   } else {
-    EncodeQuantised<false, Q>(in, n, params, key, body);
+    EncodeNearestRecord<Q>(in, n, params, body);
   }
 }
 

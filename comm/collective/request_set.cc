@@ -2,6 +2,8 @@
 
 #include <optional>
 
+#include "absl/time/clock.h"
+
 namespace sluice {
 
 RequestSet::RequestSet(const CollectiveContext& context, std::vector<RequestId>& storage)
@@ -32,6 +34,7 @@ absl::Status RequestSet::Wait(size_t number) {
     while (requests_[first_] == kNoRequest) ++first_;
     const std::optional<size_t> over = context_.transport.WaitAny(
         absl::MakeConstSpan(requests_).subspan(first_), context_.deadline);
+    if (!over && absl::Now() < context_.deadline) continue;  // woken for something else
     const size_t ended = over ? first_ + *over : number;
     // Without one that is over the deadline has passed, and Wait cancels and says so.
     absl::Status outcome = context_.transport.Wait(requests_[ended], context_.deadline);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -10,171 +12,294 @@
 namespace sluice {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // Adds the time of its life to `total`.
 class Stopwatch {
  public:
   explicit Stopwatch(absl::Duration& total) : total_(total) {}
-  ~Stopwatch() { total_ += absl::FromChrono(std::chrono::steady_clock::now() - begin_); }
+  ~Stopwatch() { total_ += absl::FromChrono(Clock::now() - begin_); }
 
  private:
   absl::Duration& total_;
-  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  const Clock::time_point begin_ = Clock::now();
 };
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+      .count();
+}
+
+size_t Parity(Step step) { return static_cast<size_t>(step.value & 1); }
 
 }  // namespace
 
-BucketCodec::BucketCodec(const BucketLayout& layout, Rank self, bool error_feedback, uint64_t seed,
-                         SnapshotSender* windows)
+BucketCodec::BucketCodec(const BucketLayout& layout, int bucket, const BucketCodecOptions& options)
     : layout_(layout),
-      self_(self),
-      error_feedback_(error_feedback),
-      seed_(seed),
-      windows_(windows),
-      residuals_(layout.buckets().size()),
-      step_key_(seed) {}
+      bucket_(bucket),
+      shape_(layout.buckets()[bucket]),
+      options_(options),
+      low_rank_(shape_.tensors.size()),
+      step_key_(options.seed) {}
 
 void BucketCodec::UsePlan(const CodecPlan& plan) {
-  plan_ = &plan;
-  chunk_bytes_.clear();
-  for (size_t b = 0; b < layout_.buckets().size(); ++b) {
-    const BucketLayout::Bucket& bucket = layout_.buckets()[b];
-    for (int chunk = 0; chunk < layout_.world_size(); ++chunk) {
-      chunk_bytes_.push_back(
-          static_cast<size_t>(layout_.ChunkBytes(static_cast<int>(b), chunk, plan.codecs)));
+  plan_version_ = plan.version;
+  bool lossy = false;
+  for (size_t i = 0; i < shape_.tensors.size(); ++i) {
+    const int t = shape_.tensors[i];
+    const TensorInfo& tensor = layout_.tensors()[t];
+    const CodecConfig& codec = plan.codecs[t];
+    lossy = lossy || !IsLossless(codec);
+    if (codec.kind != CodecKind::kLowRank) continue;
+    if (low_rank_[i] == nullptr) {
+      low_rank_[i] = std::make_unique<LowRankTensor>(
+          tensor.rows, tensor.elements / tensor.rows, codec.rank,
+          RandomKey(options_.seed).With(tensor.name),
+          options_.parities.empty() ? 0 : options_.parities[static_cast<size_t>(t)]);
     }
-    const bool lossy = std::any_of(bucket.tensors.begin(), bucket.tensors.end(),
-                                   [&](int t) { return !IsLossless(plan.codecs[t]); });
-    if (error_feedback_ && lossy && residuals_[b].span().empty()) {
-      residuals_[b] = AlignedFloats(bucket.elements);
+    low_rank_[i]->SetRank(codec.rank);
+  }
+  for (const Step parity : {Step(0), Step(1)}) {
+    std::vector<int64_t> factors(shape_.tensors.size(), 0);
+    for (size_t i = 0; i < factors.size(); ++i) {
+      if (plan.codecs[shape_.tensors[i]].kind == CodecKind::kLowRank) {
+        factors[i] = low_rank_[i]->FactorElements(parity);
+      }
     }
+    wires_[Parity(parity)] = MakeWireBucket(layout_, bucket_, plan, factors);
+  }
+  if (options_.error_feedback && lossy && residual_.span().empty()) {
+    residual_ = AlignedFloats(shape_.elements);
+  }
+  const int64_t factors = std::max(wires_[0].factor_elements, wires_[1].factor_elements);
+  if (static_cast<int64_t>(factors_.span().size()) < factors) {
+    factors_ = AlignedFloats(factors);
+    sent_factors_ = AlignedFloats(factors);
   }
 }
 
-void BucketCodec::Start(Step step, int bucket, uint32_t newest_plan, absl::Span<float> data) {
-  const Stopwatch stopwatch(busy_);
-  SLUICE_CHECK(plan_ != nullptr, "UsePlan comes before Start");
-  header_ = {plan_->version, newest_plan, static_cast<uint32_t>(bucket), step};
-  step_key_ = seed_.With(static_cast<uint64_t>(step.value));
-  bucket_ = bucket;
+absl::Span<float> BucketCodec::gradient_of(int place_in_bucket) {
+  const int t = shape_.tensors[static_cast<size_t>(place_in_bucket)];
+  return data_.subspan(static_cast<size_t>(layout_.places()[t].offset),
+                       static_cast<size_t>(layout_.tensors()[t].elements));
+}
+
+void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data) {
+  encode_time_ = absl::ZeroDuration();
+  decode_time_ = absl::ZeroDuration();
+  const Stopwatch stopwatch(encode_time_);
+  wire_ = &wires_[Parity(step)];
+  header_ = {};
+  header_.plan_in_use = plan_version_;
+  header_.newest_plan = newest_plan;
+  header_.bucket = static_cast<uint32_t>(bucket_);
+  header_.step = step;
+  step_key_ = RandomKey(options_.seed).With(static_cast<uint64_t>(step.value));
   data_ = data;
   lowest_newest_plan_ = newest_plan;
   const float scale = 1.0f / static_cast<float>(layout_.world_size());
-  if (residuals_[bucket].span().empty()) {
+  if (residual_.span().empty()) {
     Scale(scale, data_);
   } else {
-    ScaleAndAdd(scale, residuals_[bucket].span(), data_);
+    ScaleAndAdd(scale, residual_.span(), data_);
+  }
+  for (size_t i = 0; i < low_rank_.size(); ++i) {
+    if (wire_->factor_offsets[i] < 0) continue;
+    const auto factor = factors_.span().subspan(
+        static_cast<size_t>(wire_->factor_offsets[i]),
+        static_cast<size_t>(low_rank_[i]->FactorElements(step)));
+    low_rank_[i]->Encode(step, gradient_of(static_cast<int>(i)), factor);
+  }
+  if (wire_->factor_elements > 0) {
+    const auto factors = factors_.span().first(static_cast<size_t>(wire_->factor_elements));
+    std::copy(factors.begin(), factors.end(), sent_factors_.span().begin());
   }
 }
 
-size_t BucketCodec::ChunkBytes(int chunk) const {
-  return chunk_bytes_[static_cast<size_t>(bucket_) * layout_.world_size() + chunk];
+int BucketCodec::Segments(int chunk) const {
+  return static_cast<int>(wire_->chunks[static_cast<size_t>(chunk)].size());
 }
 
-absl::Span<float> BucketCodec::values_of(const Piece& piece) {
-  return data_.subspan(piece.bucket_offset, piece.in_tensor.size());
+size_t BucketCodec::SegmentBytes(int chunk, int s) const { return segment(chunk, s).bytes; }
+
+absl::Span<float> BucketCodec::values_of(const WirePiece& piece) {
+  const absl::Span<float> all = piece.factor ? factors_.span() : data_;
+  return all.subspan(static_cast<size_t>(piece.offset),
+                     static_cast<size_t>(piece.in_tensor.size()));
 }
 
-absl::Span<float> BucketCodec::residual_of(const Piece& piece) {
-  const absl::Span<float> residual = residuals_[bucket_].span();
+absl::Span<float> BucketCodec::part_of_residual(int64_t offset, int64_t size) {
+  const absl::Span<float> residual = residual_.span();
   if (residual.empty()) return residual;
-  return residual.subspan(piece.bucket_offset, piece.in_tensor.size());
+  return residual.subspan(static_cast<size_t>(offset), static_cast<size_t>(size));
 }
 
-void BucketCodec::Encode(int chunk, absl::Span<std::byte> frame) {
-  WriteFrameHeader(header_, frame);
-  frame.remove_prefix(kFrameHeaderBytes);
-  for (const Piece& piece : layout_.buckets()[bucket_].chunks[chunk].pieces) {
-    const CodecConfig& codec = plan_->codecs[piece.tensor];
-    const absl::Span<float> values = values_of(piece);
-    const absl::Span<float> residual = residual_of(piece);
-    const absl::Span<std::byte> record = frame.first(EncodedBytes(codec, piece.in_tensor.size()));
-    frame.remove_prefix(record.size());
-
-    const RandomKey key = step_key_.With(layout_.tensors()[piece.tensor].name)
-                              .With(static_cast<uint64_t>(self_.value))
-                              .With(static_cast<uint64_t>(piece.in_tensor.begin));
-    sluice::Encode(codec, values, key, record);
-    if (IsLossless(codec)) {
+// An own piece is re-encoded as a sum: its rank goes on with what the others will see.
+void BucketCodec::EncodePiece(const WirePiece& piece, bool mine, absl::Span<std::byte> record) {
+  const absl::Span<float> values = values_of(piece);
+  const RandomKey key = step_key_.With(layout_.tensors()[piece.tensor].name)
+                            .With(static_cast<uint64_t>(options_.self.value))
+                            .With(static_cast<uint64_t>(piece.in_tensor.begin));
+  sluice::Encode(piece.codec, values, key, record);
+  absl::Status decoded;
+  if (piece.factor) {
+    if (IsLossless(piece.codec)) return;  // sent as it is
+    const auto sent = sent_factors_.span().subspan(static_cast<size_t>(piece.offset), values.size());
+    if (mine) {
+      Subtract(values, sent);
+      decoded = sluice::Decode(piece.codec, record, DecodeMode::kAssign, values);
+      Add(1.0f, values, sent);
+    } else {
+      decoded = sluice::Decode(piece.codec, record, DecodeMode::kAssign, sent);
+    }
+  } else {
+    const absl::Span<float> residual = part_of_residual(piece.offset, piece.in_tensor.size());
+    if (IsLossless(piece.codec)) {
       std::fill(residual.begin(), residual.end(), 0.0f);
-      continue;
+      return;
     }
     std::copy_n(values.begin(), residual.size(), residual.begin());
-    absl::Status decoded;
-    if (chunk ==
-        static_cast<int>(self_.value)) {  // the owner goes on with what the others will see
-      decoded = sluice::Decode(codec, record, DecodeMode::kAssign, values);
+    if (mine) {
+      decoded = sluice::Decode(piece.codec, record, DecodeMode::kAssign, values);
       if (!residual.empty()) Subtract(values, residual);
     } else if (!residual.empty()) {
-      decoded = sluice::Decode(codec, record, DecodeMode::kSubtract, residual);
+      decoded = sluice::Decode(piece.codec, record, DecodeMode::kSubtract, residual);
     }
-    SLUICE_CHECK(decoded.ok(), "a record decodes where it was encoded");
   }
-  SLUICE_CHECK(frame.empty(), "ChunkBytes is the length of the encoding");
+  SLUICE_CHECK(decoded.ok(), "a record decodes where it was encoded");
 }
 
-absl::Status BucketCodec::Decode(int chunk, Rank from, absl::Span<const std::byte> frame,
+void BucketCodec::Encode(int chunk, int s, absl::Span<std::byte> frame) {
+  absl::Span<std::byte> rest = frame.subspan(kFrameHeaderBytes);
+  for (const WirePiece& piece : segment(chunk, s).pieces) {
+    EncodePiece(piece, chunk == static_cast<int>(options_.self.value), rest.first(piece.bytes));
+    rest.remove_prefix(piece.bytes);
+  }
+  SLUICE_CHECK(rest.empty(), "SegmentBytes is the length of the encoding");
+  FrameHeader header = header_;
+  header.segment = static_cast<uint32_t>(s);
+  // Once per step is enough, and a fit costs something.
+  if (options_.links != nullptr && bucket_ == 0 && s == 0 &&
+      chunk != static_cast<int>(options_.self.value)) {
+    const std::optional<double> intercept = options_.links->Intercept(Rank(chunk));
+    if (intercept) header.reverse_ns = std::llround(*intercept * 1e9);
+  }
+  header.sent_ns = NowNs();
+  WriteFrameHeader(header, frame);
+}
+
+absl::Status BucketCodec::Decode(int chunk, int s, Rank from, absl::Span<const std::byte> frame,
                                  DecodeMode mode) {
   absl::StatusOr<FrameHeader> theirs = ReadFrameHeader(frame);
   if (!theirs.ok()) return Annotate(theirs.status(), absl::StrCat("from ", ToString(from)));
-  SLUICE_RETURN_IF_ERROR(CheckSameOperation(header_, self_, *theirs, from));
+  FrameHeader mine = header_;
+  mine.segment = static_cast<uint32_t>(s);
+  SLUICE_RETURN_IF_ERROR(CheckSameOperation(mine, options_.self, *theirs, from));
   lowest_newest_plan_ = std::min(lowest_newest_plan_, theirs->newest_plan);
-  if (frame.size() != ChunkBytes(chunk)) {
+  if (frame.size() != SegmentBytes(chunk, s)) {
     return absl::DataLossError(absl::StrCat("from ", ToString(from), ": frame of ", frame.size(),
-                                            " bytes, expected ", ChunkBytes(chunk)));
+                                            " bytes, expected ", SegmentBytes(chunk, s)));
   }
   frame.remove_prefix(kFrameHeaderBytes);
-  for (const Piece& piece : layout_.buckets()[bucket_].chunks[chunk].pieces) {
-    const CodecConfig& codec = plan_->codecs[piece.tensor];
-    const auto record = frame.first(EncodedBytes(codec, piece.in_tensor.size()));
-    frame.remove_prefix(record.size());
-    const absl::Status decoded = sluice::Decode(codec, record, mode, values_of(piece));
+  for (const WirePiece& piece : segment(chunk, s).pieces) {
+    const auto record = frame.first(piece.bytes);
+    frame.remove_prefix(piece.bytes);
+    const absl::Status decoded = sluice::Decode(piece.codec, record, mode, values_of(piece));
     if (!decoded.ok()) {
-      return Annotate(decoded, absl::StrCat("from ", ToString(from), ", tensor ",
-                                            layout_.tensors()[piece.tensor].name, " [",
-                                            piece.in_tensor.begin, ", ", piece.in_tensor.end, ")"));
+      return Annotate(
+          decoded, absl::StrCat("from ", ToString(from), ", ", piece.factor ? "factor of " : "",
+                                "tensor ", layout_.tensors()[piece.tensor].name, " [",
+                                piece.in_tensor.begin, ", ", piece.in_tensor.end, ")"));
     }
   }
   return absl::OkStatus();
 }
 
-void BucketCodec::EncodeMine(int chunk, absl::Span<std::byte> out) {
-  const Stopwatch stopwatch(busy_);
-  Encode(chunk, out);
+void BucketCodec::EncodeMine(int chunk, int s, absl::Span<std::byte> out) {
+  const Stopwatch stopwatch(encode_time_);
+  Encode(chunk, s, out);
 }
 
-absl::Status BucketCodec::AddReceived(Rank from, absl::Span<const std::byte> bytes) {
-  const Stopwatch stopwatch(busy_);
-  return Decode(static_cast<int>(self_.value), from, bytes, DecodeMode::kAdd);
-}
-
-void BucketCodec::EncodeSum(absl::Span<std::byte> out) {
-  const Stopwatch stopwatch(busy_);
-  const int mine = static_cast<int>(self_.value);
-  if (windows_ != nullptr) {
-    const ElementRange range = layout_.buckets()[bucket_].chunks[mine].range;
-    windows_->Add(header_.step, bucket_, data_.subspan(range.begin, range.size()));
+void BucketCodec::Arrived(Rank from, absl::Span<const std::byte> bytes) {
+  if (options_.links == nullptr) return;
+  const absl::StatusOr<FrameHeader> header = ReadFrameHeader(bytes);
+  if (!header.ok()) return;  // AddReceived and TakeSum say so
+  // Unsigned: the bytes may hold any number.
+  const auto elapsed =
+      static_cast<int64_t>(static_cast<uint64_t>(NowNs()) - static_cast<uint64_t>(header->sent_ns));
+  options_.links->Observe(from, static_cast<int64_t>(bytes.size()),
+                          1e-9 * static_cast<double>(elapsed));
+  if (header->reverse_ns != FrameHeader::kUnknownNs) {
+    options_.links->ObserveReverse(from, 1e-9 * static_cast<double>(header->reverse_ns));
   }
-  Encode(mine, out);
 }
 
-absl::Status BucketCodec::TakeSum(int chunk, absl::Span<const std::byte> bytes) {
-  const Stopwatch stopwatch(busy_);
-  return Decode(chunk, Rank(chunk), bytes, DecodeMode::kAssign);
+absl::Status BucketCodec::AddReceived(Rank from, int s, absl::Span<const std::byte> bytes) {
+  const Stopwatch stopwatch(decode_time_);
+  return Decode(static_cast<int>(options_.self.value), s, from, bytes, DecodeMode::kAdd);
+}
+
+// The exact sums of my chunk. Those of low-rank tensors are nowhere; Finish has an estimate.
+void BucketCodec::AddToWindow(int s) {
+  for (const WirePiece& piece : segment(static_cast<int>(options_.self.value), s).pieces) {
+    if (!piece.factor) options_.windows->Add(header_.step, bucket_, piece.offset, values_of(piece));
+  }
+}
+
+void BucketCodec::EncodeSum(int s, absl::Span<std::byte> out) {
+  const Stopwatch stopwatch(encode_time_);
+  if (options_.windows != nullptr) AddToWindow(s);
+  Encode(static_cast<int>(options_.self.value), s, out);
+}
+
+absl::Status BucketCodec::TakeSum(int chunk, int s, absl::Span<const std::byte> bytes) {
+  const Stopwatch stopwatch(decode_time_);
+  return Decode(chunk, s, Rank(chunk), bytes, DecodeMode::kAssign);
+}
+
+void BucketCodec::Finish() {
+  if (wire_->factor_elements == 0) return;
+  const Stopwatch stopwatch(decode_time_);
+  for (size_t i = 0; i < low_rank_.size(); ++i) {
+    if (wire_->factor_offsets[i] < 0) continue;
+    const auto offset = static_cast<size_t>(wire_->factor_offsets[i]);
+    const auto elements = static_cast<size_t>(low_rank_[i]->FactorElements(header_.step));
+    const absl::Span<float> gradient = gradient_of(static_cast<int>(i));
+    const int t = shape_.tensors[i];
+    low_rank_[i]->Decode(header_.step, factors_.span().subspan(offset, elements),
+                         sent_factors_.span().subspan(offset, elements), gradient,
+                         part_of_residual(layout_.places()[t].offset,
+                                          static_cast<int64_t>(gradient.size())));
+  }
+  if (options_.windows == nullptr) return;
+  // The sum that no rank has is result + the residuals of all ranks; mine, N times, stands for
+  // them.
+  const auto ranks = static_cast<float>(layout_.world_size());
+  for (const auto& pieces : shape_.chunks[static_cast<size_t>(options_.self.value)].segments) {
+    for (const Piece& piece : pieces) {
+      const auto in_bucket = std::find(shape_.tensors.begin(), shape_.tensors.end(), piece.tensor);
+      if (wire_->factor_offsets[static_cast<size_t>(in_bucket - shape_.tensors.begin())] < 0) {
+        continue;
+      }
+      const int64_t size = piece.in_tensor.size();
+      options_.windows->Add(header_.step, bucket_, piece.bucket_offset,
+                            data_.subspan(static_cast<size_t>(piece.bucket_offset),
+                                          static_cast<size_t>(size)));
+      const absl::Span<float> residual = part_of_residual(piece.bucket_offset, size);
+      if (!residual.empty()) {
+        options_.windows->AddMore(bucket_, piece.bucket_offset, ranks, residual);
+      }
+    }
+  }
 }
 
 std::vector<float> BucketCodec::Residual(int tensor) const {
   const BucketLayout::Place place = layout_.places()[tensor];
   const auto elements = static_cast<size_t>(layout_.tensors()[tensor].elements);
-  const absl::Span<const float> residual = residuals_[place.bucket].span();
+  const absl::Span<const float> residual = residual_.span();
   if (residual.empty()) return std::vector<float>(elements, 0.0f);
-  const auto part = residual.subspan(place.offset, elements);
+  const auto part = residual.subspan(static_cast<size_t>(place.offset), elements);
   return std::vector<float>(part.begin(), part.end());
-}
-
-absl::Duration BucketCodec::TakeBusyTime() {
-  const absl::Duration busy = busy_;
-  busy_ = absl::ZeroDuration();
-  return busy;
 }
 
 }  // namespace sluice

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -8,80 +10,110 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "base/random.h"
+#include "comm/collective/link_model.h"
 #include "comm/collective/scatter_reduce.h"
+#include "comm/low_rank/low_rank_tensor.h"
 #include "comm/reducer/bucket_layout.h"
 #include "comm/reducer/codec_plan.h"
 #include "comm/reducer/float_loops.h"
 #include "comm/reducer/frame_header.h"
 #include "comm/reducer/window_snapshot.h"
+#include "comm/reducer/wire_plan.h"
 
 namespace sluice {
 
-/// Encodes and decodes one bucket at a time, in place, and keeps what encoding lost.
+/// What the buckets of one rank share.
+struct BucketCodecOptions {
+  Rank self;
+  bool error_feedback = true;
+  uint64_t seed = 0;
+  SnapshotSender* windows = nullptr;  ///< gets my chunks' exact sums; may be null
+  LinkModel* links = nullptr;         ///< learns from every message; may be null
+  absl::Span<const int> parities = {};  ///< of LowRankTensor, by tensor of the layout; empty: all 0
+};
+
+/// Encodes and decodes one bucket, in place, and keeps what encoding lost.
 ///
 ///     Start:        x = g / N + residual                    whole bucket
+///                   f = factor of x                         low-rank tensors, which f stands for
 ///     EncodeMine:   residual = x - decode(encode(x))        pieces of others' chunks
 ///     EncodeSum:    residual = sum - decode(encode(sum))    pieces of my chunk
 ///     TakeSum:      x = decode(...)                         pieces of others' chunks
+///     Finish:       residual = x - f_sent * basis           low-rank tensors
+///                   x = f_sum * basis
 ///
 /// Lossless pieces leave a residual of zero, so a tensor that a plan makes lossless sends what it
-/// still owed. Residuals lie where the tensor lies, so they outlive plans. A bucket that never had
-/// a lossy codec has no residual memory.
+/// still owed. Residuals lie where the tensor lies, so they outlive plans; so does the warm state
+/// of low-rank tensors. A bucket that never had a lossy codec has no residual memory.
 ///
 /// Randomness of a record: (seed, step, tensor's name, rank, first element of the piece).
 /// \threadsafety comm thread only
 class BucketCodec : public ChunkCodec {
  public:
-  /// \param windows  gets my chunk's exact sums; may be null
-  BucketCodec(const BucketLayout& layout, Rank self, bool error_feedback, uint64_t seed,
-              SnapshotSender* windows);
+  /// `layout` must outlive it.
+  BucketCodec(const BucketLayout& layout, int bucket, const BucketCodecOptions& options);
 
-  /// From the next Start on; computes lengths and makes room for residuals, the only allocations.
-  /// `plan` must outlive its use.
+  /// From the next Start on; computes lengths and makes room, the only allocations.
   void UsePlan(const CodecPlan& plan);
 
-  /// Turns to `bucket`, whose gradients of this rank are in `data`.
+  /// `data` are the bucket's gradients of this rank.
   /// \param newest_plan  announced to the others in the frames
-  void Start(Step step, int bucket, uint32_t newest_plan, absl::Span<float> data);
+  void Start(Step step, uint32_t newest_plan, absl::Span<float> data);
 
-  /// Lowest of the newest plan versions that the ranks announced for the current bucket; complete
-  /// when the collective has succeeded.
+  /// After the collective: `data` holds the mean.
+  void Finish();
+
+  /// Lowest of the newest plan versions that the ranks announced; complete when the collective has
+  /// succeeded.
   uint32_t lowest_newest_plan() const { return lowest_newest_plan_; }
 
-  /// Zeros where nothing was lost.
+  /// Of tensor `tensor` of the layout; zeros where nothing was lost.
   std::vector<float> Residual(int tensor) const;
 
-  /// Time spent in this class since the last call.
-  absl::Duration TakeBusyTime();
+  /// Time spent since Start: on error feedback and encoding, and on decoding.
+  absl::Duration encode_time() const { return encode_time_; }
+  absl::Duration decode_time() const { return decode_time_; }
 
-  size_t ChunkBytes(int chunk) const override;
-  void EncodeMine(int chunk, absl::Span<std::byte> out) override;
-  absl::Status AddReceived(Rank from, absl::Span<const std::byte> bytes) override;
-  void EncodeSum(absl::Span<std::byte> out) override;
-  absl::Status TakeSum(int chunk, absl::Span<const std::byte> bytes) override;
+  int Segments(int chunk) const override;
+  size_t SegmentBytes(int chunk, int segment) const override;
+  void EncodeMine(int chunk, int segment, absl::Span<std::byte> out) override;
+  void Arrived(Rank from, absl::Span<const std::byte> bytes) override;
+  absl::Status AddReceived(Rank from, int segment, absl::Span<const std::byte> bytes) override;
+  void EncodeSum(int segment, absl::Span<std::byte> out) override;
+  absl::Status TakeSum(int chunk, int segment, absl::Span<const std::byte> bytes) override;
 
  private:
-  void Encode(int chunk, absl::Span<std::byte> frame);
-  absl::Status Decode(int chunk, Rank from, absl::Span<const std::byte> frame, DecodeMode mode);
-  absl::Span<float> residual_of(const Piece& piece);
-  absl::Span<float> values_of(const Piece& piece);
+  const WireBucket::Segment& segment(int chunk, int segment) const {
+    return wire_->chunks[static_cast<size_t>(chunk)][static_cast<size_t>(segment)];
+  }
+  void Encode(int chunk, int segment, absl::Span<std::byte> frame);
+  void EncodePiece(const WirePiece& piece, bool mine, absl::Span<std::byte> record);
+  absl::Status Decode(int chunk, int segment, Rank from, absl::Span<const std::byte> frame,
+                      DecodeMode mode);
+  absl::Span<float> values_of(const WirePiece& piece);
+  absl::Span<float> part_of_residual(int64_t offset, int64_t size);
+  absl::Span<float> gradient_of(int place_in_bucket);
+  void AddToWindow(int segment);
 
   const BucketLayout& layout_;
-  const Rank self_;
-  const bool error_feedback_;
-  const RandomKey seed_;
-  SnapshotSender* const windows_;
+  const int bucket_;
+  const BucketLayout::Bucket& shape_;
+  const BucketCodecOptions options_;
 
-  const CodecPlan* plan_ = nullptr;
-  std::vector<size_t> chunk_bytes_;       // by bucket, then chunk
-  std::vector<AlignedFloats> residuals_;  // by bucket; empty until a lossy codec is used in it
+  uint32_t plan_version_ = 0;
+  std::array<WireBucket, 2> wires_;  // by parity of the step
+  AlignedFloats residual_;           // empty until a lossy codec is used
+  std::vector<std::unique_ptr<LowRankTensor>> low_rank_;  // by place in the bucket; null: never was
+  AlignedFloats factors_;            // this rank's, then the sum
+  AlignedFloats sent_factors_;       // what of this rank's the sum contains
 
+  const WireBucket* wire_ = nullptr;  // of the current step
   FrameHeader header_;
   RandomKey step_key_;
-  int bucket_ = 0;
   absl::Span<float> data_;
   uint32_t lowest_newest_plan_ = 0;
-  absl::Duration busy_;
+  absl::Duration encode_time_;
+  absl::Duration decode_time_;
 };
 
 }  // namespace sluice

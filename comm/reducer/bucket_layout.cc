@@ -52,6 +52,7 @@ using Borders = std::vector<int64_t>;
 
 // Moves a cut that falls inside a tensor up to a multiple of kCutElements of that tensor.
 int64_t AlignCut(const Borders& borders, int64_t cut) {
+  if (cut >= borders.back()) return borders.back();
   const auto next = std::upper_bound(borders.begin(), borders.end(), cut);
   if (next == borders.end()) return cut;  // the end of the bucket
   const int64_t begin = *(next - 1);
@@ -79,7 +80,14 @@ void CutIntoChunks(const std::vector<TensorInfo>& tensors, int world_size,
   for (int rank = 0; rank < world_size; ++rank) {
     const int64_t target = begin + (bucket.elements - begin) / (world_size - rank);
     const ElementRange range = {begin, AlignCut(borders, target)};
-    bucket.chunks.push_back({range, PiecesOf(bucket, borders, range)});
+    bucket.chunks.push_back({range, {}});
+    for (int64_t cut = range.begin;;) {
+      const int64_t end =
+          std::min(AlignCut(borders, cut + BucketLayout::kSegmentElements), range.end);
+      bucket.chunks.back().segments.push_back(PiecesOf(bucket, borders, {cut, end}));
+      cut = end;
+      if (cut == range.end) break;
+    }
     begin = range.end;
   }
   SLUICE_CHECK(begin == bucket.elements, "chunks cover their bucket");
@@ -116,35 +124,55 @@ absl::StatusOr<BucketLayout> BucketLayout::Create(std::vector<TensorInfo> tensor
   for (Bucket& bucket : layout.buckets_) {
     CutIntoChunks(layout.tensors_, world_size, bucket);
     for (const Chunk& chunk : bucket.chunks) {
-      for (const Piece& piece : chunk.pieces) {
-        layout.piece_sizes_[piece.tensor].push_back(piece.in_tensor.size());
+      for (const std::vector<Piece>& segment : chunk.segments) {
+        for (const Piece& piece : segment) {
+          layout.piece_sizes_[piece.tensor].push_back(piece.in_tensor.size());
+        }
       }
     }
   }
   return layout;
 }
 
-int64_t BucketLayout::ChunkBytes(int bucket, int chunk,
-                                 absl::Span<const CodecConfig> codecs) const {
-  SLUICE_CHECK(codecs.size() == tensors_.size(), "one codec per tensor");
-  size_t bytes = kFrameHeaderBytes;
-  for (const Piece& piece : buckets_[bucket].chunks[chunk].pieces) {
-    bytes += EncodedBytes(codecs[piece.tensor], piece.in_tensor.size());
-  }
-  return static_cast<int64_t>(bytes);
-}
-
 double BucketLayout::TensorWireBytes(int tensor, const CodecConfig& codec) const {
-  int64_t bytes = 0;
-  for (int64_t elements : piece_sizes_[tensor]) {
-    bytes += static_cast<int64_t>(EncodedBytes(codec, elements));
+  double bytes = 0;
+  if (codec.kind == CodecKind::kLowRank) {
+    const TensorInfo& info = tensors_[tensor];
+    const int64_t cols = info.elements / info.rows;
+    const int64_t rank = std::min({int64_t{codec.rank}, info.rows, cols});
+    // By turns; at full rank always the longer side.
+    const bool full = rank == std::min(info.rows, cols);
+    const int64_t longer = std::max(info.rows, cols);
+    for (const int64_t side : {full ? longer : info.rows, full ? longer : cols}) {
+      for (int chunk = 0; chunk < world_size_; ++chunk) {
+        const ElementRange part = FactorPart(side * rank, world_size_, chunk);
+        if (part.size() == 0) continue;
+        bytes += 0.5 * static_cast<double>(EncodedBytes(FactorCodec(codec), part.size()));
+      }
+    }
+  } else {
+    for (int64_t elements : piece_sizes_[tensor]) {
+      bytes += static_cast<double>(EncodedBytes(codec, elements));
+    }
   }
   // In the two rounds together each chunk is sent 2 (N - 1) times by all ranks together.
-  return 2.0 * (world_size_ - 1) * static_cast<double>(bytes) / world_size_;
+  return 2.0 * (world_size_ - 1) * bytes / world_size_;
 }
 
 double BucketLayout::FixedWireBytes() const {
-  return 2.0 * (world_size_ - 1) * static_cast<double>(kFrameHeaderBytes * buckets_.size());
+  size_t frames = 0;
+  for (const Bucket& bucket : buckets_) {
+    for (const Chunk& chunk : bucket.chunks) frames += chunk.segments.size();
+  }
+  return 2.0 * (world_size_ - 1) * static_cast<double>(kFrameHeaderBytes * frames) / world_size_;
+}
+
+ElementRange FactorPart(int64_t elements, int world_size, int chunk) {
+  const auto cut = [&](int64_t part) {
+    if (part == world_size) return elements;
+    return elements / world_size * part / kCutElements * kCutElements;
+  };
+  return {cut(chunk), cut(chunk + 1)};
 }
 
 }  // namespace sluice

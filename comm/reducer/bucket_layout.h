@@ -24,7 +24,7 @@ struct ElementRange {
   int64_t size() const { return end - begin; }
 };
 
-/// A run of one tensor's elements inside one chunk: what is encoded as one record.
+/// A run of one tensor's elements inside one segment of a chunk: what is encoded as one record.
 struct Piece {
   int tensor = 0;             ///< index into BucketLayout::tensors()
   ElementRange in_tensor;     ///< which of the tensor's elements
@@ -41,12 +41,13 @@ struct Piece {
 /// A bucket is closed when the next tensor would not fit; a tensor larger than a bucket is a bucket
 /// of its own. Chunk r aims at floor(elements left / ranks left) elements; a cut inside a tensor is
 /// moved up to a multiple of 4 elements of that tensor, or to its end. So chunks can be empty.
-/// Source of the cut rule: torch_cgx (Markov et al. 2022).
+/// Source of the cut rule: torch_cgx (Markov et al. 2022). A chunk is cut into segments of
+/// kSegmentElements, so that a long one is encoded, sent and added while others are on their way.
 class BucketLayout {
  public:
   struct Chunk {
-    ElementRange range;  ///< of the bucket's flat buffer
-    std::vector<Piece> pieces;
+    ElementRange range;                        ///< of the bucket's flat buffer
+    std::vector<std::vector<Piece>> segments;  ///< at least one; the pieces of each
   };
   struct Bucket {
     int64_t elements = 0;
@@ -60,6 +61,8 @@ class BucketLayout {
 
   /// The most buckets that a layout can have: a bucket's number is part of a message tag.
   static constexpr size_t kMaxBuckets = 65280;
+  /// The longest segment: 1 MiB of floats.
+  static constexpr int64_t kSegmentElements = int64_t{1} << 18;
 
   /// \param tensors     in backward order, at least one; names must differ, elements > 0
   /// \param world_size  at least 1
@@ -72,15 +75,12 @@ class BucketLayout {
   const std::vector<Place>& places() const { return places_; }
   int world_size() const { return world_size_; }
 
-  /// Bytes of chunk `chunk` of `bucket` when tensor t is encoded with codecs[t], frame header
-  /// included.
-  int64_t ChunkBytes(int bucket, int chunk, absl::Span<const CodecConfig> codecs) const;
-
   /// Bytes that one rank sends per step for tensor `tensor` under `codec`, mean over ranks; without
-  /// frame headers. Additive over tensors. 0 in a world of one.
+  /// frame headers. Additive over tensors. 0 in a world of one. Low rank: mean of the two factors,
+  /// which travel in turn.
   double TensorWireBytes(int tensor, const CodecConfig& codec) const;
 
-  /// Frame headers that one rank sends per step, mean over ranks.
+  /// Frame headers that one rank sends per step, mean over ranks; the most of any plan.
   double FixedWireBytes() const;
 
  private:
@@ -90,5 +90,9 @@ class BucketLayout {
   std::vector<std::vector<int64_t>> piece_sizes_;  // by tensor, in elements
   int world_size_ = 1;
 };
+
+/// Which elements of a low-rank factor go with chunk `chunk` of its tensor's bucket: about one
+/// part per rank, cut at multiples of 4; they are in the chunk's first segment.
+ElementRange FactorPart(int64_t elements, int world_size, int chunk);
 
 }  // namespace sluice

@@ -1,18 +1,23 @@
 #include "comm/reducer/bucket_reducer.h"
 
-#include <vector>
+#include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "comm/collective/ring_all_reduce.h"
+#include "comm/low_rank/alternation.h"
 #include "comm/reducer/float_loops.h"
 
 namespace sluice {
 namespace {
 
-// Names of operations (docs/wire_formats.md). Ranks are at most one operation apart, so 16 bits of
-// the step are plenty. The last 256 slots are kept for means; the very last one is never used,
-// since with it the tag would be kSnapshotTag.
+using Clock = std::chrono::steady_clock;
+
+// Names of operations (docs/wire_formats.md). Ranks are at most one step apart, so 16 bits of the
+// step are plenty. The last 256 slots are kept for means; the very last one is never used, since
+// with it the tag would be kSnapshotTag.
 constexpr uint32_t kFirstMeanSlot = BucketLayout::kMaxBuckets;
 constexpr uint32_t kMeanSlots = 128;
 
@@ -25,38 +30,145 @@ uint32_t OperationName(Step step, uint32_t slot) {
 BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout& layout,
                              Transport& transport)
     : options_(options),
+      layout_(layout),
       transport_(transport),
       windows_(options.window_steps > 0 && options.world_size > 1
                    ? std::make_optional<SnapshotSender>(layout, transport.self(),
                                                         Rank(options.world_size),
                                                         options.window_steps, options.window_decay)
                    : std::nullopt),
-      codec_(layout, transport.self(), options.error_feedback, options.seed,
-             windows_ ? &*windows_ : nullptr) {}
-
-void BucketReducer::BeginStep(Step step, const CodecPlan& plan, uint32_t newest_plan) {
-  step_ = step;
-  newest_plan_ = newest_plan;
-  // In a world of one nothing is ever encoded: no residuals.
-  if (plan_version_ != plan.version && options_.world_size > 1) codec_.UsePlan(plan);
-  plan_version_ = plan.version;
-  sent_before_ = transport_.counters().sent_bytes;
-  codec_.TakeBusyTime();
+      links_(options.world_size),
+      times_(layout.buckets().size()) {
+  std::vector<FactorSizes> sides;
+  for (const TensorInfo& tensor : layout.tensors()) {
+    sides.push_back({tensor.rows, tensor.elements / tensor.rows});
+  }
+  parities_ = AlternationParities(sides);
+  const BucketCodecOptions codec_options = {
+      transport.self(),  options.error_feedback, options.seed, windows_ ? &*windows_ : nullptr,
+      &links_,           parities_};
+  for (size_t b = 0; b < layout.buckets().size(); ++b) {
+    codecs_.emplace_back(layout, static_cast<int>(b), codec_options);
+  }
 }
 
-absl::Status BucketReducer::Reduce(int bucket, absl::Span<float> data) {
-  codec_.Start(step_, bucket, newest_plan_, data);
-  return ScatterReduceAllGather(
-      {transport_, options_.world_size, OperationName(step_, static_cast<uint32_t>(bucket)),
-       absl::Now() + options_.timeout},
-      codec_, buffers_);
+absl::Duration BucketReducer::SinceBegin() const { return absl::FromChrono(Clock::now() - begin_); }
+
+void BucketReducer::BeginStep(Step step, const CodecPlan& plan, uint32_t newest_plan,
+                              Clock::time_point begin) {
+  SLUICE_CHECK(in_flight_ == 0, "a step begins when the one before is over");
+  step_ = step;
+  newest_plan_ = newest_plan;
+  begin_ = begin;
+  next_bucket_ = 0;
+  // In a world of one nothing is ever encoded: no residuals.
+  if (plan_version_ != plan.version && options_.world_size > 1) {
+    for (BucketCodec& codec : codecs_) codec.UsePlan(plan);
+  }
+  plan_version_ = plan.version;
+  sent_before_ = transport_.counters().sent_bytes;
+  std::fill(times_.begin(), times_.end(), BucketTimes());
+}
+
+void BucketReducer::Start(int bucket, absl::Span<float> data) {
+  SLUICE_CHECK(bucket == next_bucket_ && CanStart(bucket), "buckets start in layout order");
+  next_bucket_ = bucket + 1;
+  ++in_flight_;
+  times_[static_cast<size_t>(bucket)].started = SinceBegin();
+  BucketCodec& codec = codecs_[static_cast<size_t>(bucket)];
+  codec.Start(step_, newest_plan_, data);
+  Slot& slot = slot_of(bucket);
+  slot.bucket = bucket;
+  slot.operation.Start({transport_, options_.world_size,
+                        OperationName(step_, static_cast<uint32_t>(bucket)),
+                        absl::Now() + options_.timeout},
+                       codec);
+}
+
+// By age, the oldest first; or the youngest, which holds what the next forward needs first.
+BucketReducer::Slot& BucketReducer::in_order(int position) {
+  const int age = options_.forward_first ? kMostInFlight - 1 - position : position;
+  return slots_[static_cast<size_t>((next_bucket_ + age) % kMostInFlight)];
+}
+
+absl::StatusOr<std::optional<int>> BucketReducer::Advance() {
+  heads_.clear();
+  Slot* with_work = nullptr;
+  absl::Time deadline = absl::InfiniteFuture();
+  for (int i = 0; i < kMostInFlight; ++i) {
+    Slot& slot = in_order(i);
+    if (slot.operation.done()) continue;
+    if (with_work == nullptr && slot.operation.HasWork()) with_work = &slot;
+    deadline = std::min(deadline, slot.operation.deadline());
+    const absl::Span<const RequestId> heads = slot.operation.heads();
+    heads_.insert(heads_.end(), heads.begin(), heads.end());
+  }
+  // What has arrived goes first: others wait for the sums that it completes.
+  const absl::Time until = with_work != nullptr ? absl::InfinitePast() : deadline;
+  const std::optional<size_t> over = transport_.WaitAny(heads_, until);
+  if (over) {
+    size_t head = *over;
+    for (int i = 0;; ++i) {
+      Slot& slot = in_order(i);
+      if (slot.operation.done()) continue;
+      if (head < slot.operation.heads().size()) {
+        return AfterProgress(slot, slot.operation.Take(head));
+      }
+      head -= slot.operation.heads().size();
+    }
+  }
+  if (with_work != nullptr) {
+    with_work->operation.Work();
+    return std::nullopt;
+  }
+  if (absl::Now() >= deadline) return DeadlineError();
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<int>> BucketReducer::AfterProgress(Slot& slot,
+                                                                const absl::Status& outcome) {
+  if (!outcome.ok()) {
+    Cancel();
+    return Annotate(outcome, absl::StrCat(ToString(step_), " bucket ", slot.bucket));
+  }
+  if (!slot.operation.done()) return std::nullopt;
+  BucketCodec& codec = codecs_[static_cast<size_t>(slot.bucket)];
+  BucketTimes& times = times_[static_cast<size_t>(slot.bucket)];
+  times.received = SinceBegin();
+  codec.Finish();
+  times.reduced = SinceBegin();
+  times.encode = codec.encode_time();
+  times.decode = codec.decode_time();
+  --in_flight_;
+  return slot.bucket;
+}
+
+// Of the oldest bucket: the transport says which message of which peer did not come.
+absl::Status BucketReducer::DeadlineError() {
+  for (int i = 0; i < kMostInFlight; ++i) {
+    Slot& slot = slots_[static_cast<size_t>((next_bucket_ + i) % kMostInFlight)];
+    if (slot.operation.done()) continue;
+    const absl::Span<const RequestId> heads = slot.operation.heads();
+    const auto head = std::find_if(heads.begin(), heads.end(),
+                                   [](RequestId request) { return request != kNoRequest; });
+    SLUICE_CHECK(head != heads.end(), "an operation without work waits for something");
+    const absl::Status outcome =
+        slot.operation.Take(static_cast<size_t>(head - heads.begin()));
+    return AfterProgress(slot, outcome).status();
+  }
+  return absl::OkStatus();
+}
+
+void BucketReducer::Cancel() {
+  for (Slot& slot : slots_) slot.operation.Cancel();
+  in_flight_ = 0;
 }
 
 ReductionStats BucketReducer::stats() {
   ReductionStats stats;
   stats.plan_version = *plan_version_;
   stats.sent_bytes = transport_.counters().sent_bytes - sent_before_;
-  stats.encode = codec_.TakeBusyTime();
+  for (const BucketTimes& bucket : times_) stats.encode += bucket.encode + bucket.decode;
   return stats;
 }
 
@@ -71,9 +183,9 @@ void BucketReducer::EndStep() {
 
 absl::Status BucketReducer::Mean(int number, absl::Span<float> data) {
   const uint32_t slot = kFirstMeanSlot + static_cast<uint32_t>(number) % kMeanSlots;
-  SLUICE_RETURN_IF_ERROR(RingAllReduce(
+  SLUICE_RETURN_IF_ERROR(AllReduce(
       {transport_, options_.world_size, OperationName(step_, slot), absl::Now() + options_.timeout},
-      data));
+      {}, data, mean_buffers_));
   Scale(1.0f / static_cast<float>(options_.world_size), data);
   return absl::OkStatus();
 }

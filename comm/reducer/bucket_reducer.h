@@ -1,12 +1,18 @@
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/ids.h"
+#include "comm/collective/all_reduce.h"
+#include "comm/collective/link_model.h"
 #include "comm/collective/scatter_reduce.h"
 #include "comm/reducer/bucket_codec.h"
 #include "comm/reducer/bucket_layout.h"
@@ -17,29 +23,54 @@
 
 namespace sluice {
 
-/// The comm thread's half of the reducer: runs collectives one after the other, knows no threads.
+/// The comm thread's half of the reducer: keeps the collectives of several buckets in flight, knows
+/// no threads.
 ///
-///     BeginStep, Reduce(0), Reduce(1), ..., EndStep, Mean*, BeginStep, ...
+///     BeginStep, Start(0), Advance..., Start(1), Advance..., EndStep, Mean*, BeginStep, ...
 ///
+/// While the messages of one bucket are on their way, the next one is encoded and the one before
+/// decoded. Which goes first never changes a result, only its time.
 /// \threadsafety comm thread only
 class BucketReducer {
  public:
+  /// Buckets in flight at once, at most: bounds the memory for encodings.
+  static constexpr int kMostInFlight = 8;
+
   /// All three must outlive it; but the destructor may run after the transport's.
   BucketReducer(const Reducer::Options& options, const BucketLayout& layout, Transport& transport);
 
   /// \param plan         in force in this step; must stay until the next BeginStep
   /// \param newest_plan  announced to the other ranks
-  void BeginStep(Step step, const CodecPlan& plan, uint32_t newest_plan);
+  /// \param begin        zero of the step's BucketTimes
+  void BeginStep(Step step, const CodecPlan& plan, uint32_t newest_plan,
+                 std::chrono::steady_clock::time_point begin);
 
-  /// `data`, the bucket's gradients of this rank, becomes the mean over ranks. In layout order.
-  /// \error of the collective
-  absl::Status Reduce(int bucket, absl::Span<float> data);
+  int in_flight() const { return in_flight_; }
+  /// Whether there is room for `bucket`, the next in layout order.
+  bool CanStart(int bucket) const { return slot_of(bucket).operation.done(); }
 
-  /// After Reduce(0): the lowest of the newest versions that the ranks hold.
-  uint32_t lowest_newest_plan() const { return codec_.lowest_newest_plan(); }
+  /// `data`, the bucket's gradients of this rank, is to become the mean over ranks. In layout order.
+  /// \pre CanStart(bucket)
+  void Start(int bucket, absl::Span<float> data);
 
-  /// plan_version, sent_bytes and encode of the step so far.
+  /// Does one piece of work or takes one message; sleeps when there is neither, until there is, a
+  /// deadline passes, or Transport::Wake.
+  /// \return a bucket that is reduced now; nullopt if none is
+  /// \error of a collective, with step and bucket; nothing is in flight any more
+  /// \pre in_flight() > 0
+  absl::StatusOr<std::optional<int>> Advance();
+
+  /// Ends what is in flight.
+  void Cancel();
+
+  /// After bucket 0 is reduced: the lowest of the newest versions that the ranks hold.
+  uint32_t lowest_newest_plan() const { return codecs_.front().lowest_newest_plan(); }
+
+  /// plan_version, sent_bytes and encode of the step.
   ReductionStats stats();
+
+  /// By bucket; `ready` and `exposed` are not filled in.
+  absl::Span<BucketTimes> bucket_times() { return absl::MakeSpan(times_); }
 
   /// Hands the window over when it is complete. A profiler that cannot be reached is given up.
   void EndStep();
@@ -47,19 +78,47 @@ class BucketReducer {
   /// data[i] = mean over ranks. \param number  of this mean after the last step, from 0
   absl::Status Mean(int number, absl::Span<float> data);
 
-  std::vector<float> residual(int tensor) const { return codec_.Residual(tensor); }
+  std::vector<float> residual(int tensor) const {
+    return codecs_[static_cast<size_t>(layout_.places()[tensor].bucket)].Residual(tensor);
+  }
+
+  std::optional<LinkEstimate> link(Rank peer) const { return links_.Estimate(peer); }
 
  private:
+  struct Slot {
+    int bucket = 0;
+    ScatterReduce operation;
+  };
+
+  // The same buckets always share a slot, so that its buffers grow once.
+  const Slot& slot_of(int bucket) const { return slots_[bucket % kMostInFlight]; }
+  Slot& slot_of(int bucket) { return slots_[bucket % kMostInFlight]; }
+  Slot& in_order(int position);
+
+  absl::StatusOr<std::optional<int>> AfterProgress(Slot& slot, const absl::Status& outcome);
+  absl::Status DeadlineError();
+  absl::Duration SinceBegin() const;
+
   const Reducer::Options options_;
+  const BucketLayout& layout_;
   Transport& transport_;
   std::optional<SnapshotSender> windows_;
   bool profiler_lost_ = false;
-  BucketCodec codec_;
-  ScatterReduceBuffers buffers_;
+  LinkModel links_;
+  std::vector<int> parities_;  // of low-rank tensors
+  std::deque<BucketCodec> codecs_;  // by bucket; a deque: they do not move
+  std::array<Slot, kMostInFlight> slots_;
+  std::vector<RequestId> heads_;  // of all slots, in order of service
+  int next_bucket_ = 0;           // to start
+  int in_flight_ = 0;
+
   Step step_;
   std::optional<uint32_t> plan_version_;
   uint32_t newest_plan_ = 0;
   int64_t sent_before_ = 0;
+  std::chrono::steady_clock::time_point begin_;
+  std::vector<BucketTimes> times_;
+  AllReduceBuffers mean_buffers_;
 };
 
 }  // namespace sluice

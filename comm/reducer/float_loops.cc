@@ -20,6 +20,14 @@ void ScaleAndAdd(float scale, absl::Span<const float> y, absl::Span<float> x) {
   for (size_t i = 0; i < size; ++i) out[i] = out[i] * scale + in[i];
 }
 
+void Add(float scale, absl::Span<const float> y, absl::Span<float> x) {
+  SLUICE_CHECK(x.size() == y.size(), "spans are equally long");
+  const float* __restrict const in = y.data();
+  float* __restrict const out = x.data();
+  const size_t size = x.size();
+  for (size_t i = 0; i < size; ++i) out[i] += scale * in[i];
+}
+
 void Subtract(absl::Span<const float> y, absl::Span<float> x) {
   SLUICE_CHECK(x.size() == y.size(), "spans are equally long");
   const float* __restrict const in = y.data();

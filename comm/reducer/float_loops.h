@@ -13,6 +13,8 @@ namespace sluice {
 void Scale(float scale, absl::Span<float> x);
 /// x = x * scale + y
 void ScaleAndAdd(float scale, absl::Span<const float> y, absl::Span<float> x);
+/// x = x + scale * y
+void Add(float scale, absl::Span<const float> y, absl::Span<float> x);
 /// x = x - y
 void Subtract(absl::Span<const float> y, absl::Span<float> x);
 

@@ -11,7 +11,7 @@ namespace sluice {
 namespace {
 
 constexpr char kMagic[3] = {'S', 'L', 'F'};
-constexpr uint8_t kFormatVersion = 1;
+constexpr uint8_t kFormatVersion = 2;
 
 absl::Status Disagree(const char* what, uint64_t mine, Rank self, uint64_t theirs, Rank from,
                       const char* hint) {
@@ -30,6 +30,10 @@ void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out) {
   StoreLittleEndian(header.newest_plan, out.data() + 8);
   StoreLittleEndian(header.bucket, out.data() + 12);
   StoreLittleEndian(static_cast<uint64_t>(header.step.value), out.data() + 16);
+  StoreLittleEndian(header.segment, out.data() + 24);
+  StoreLittleEndian(uint32_t{0}, out.data() + 28);
+  StoreLittleEndian(static_cast<uint64_t>(header.sent_ns), out.data() + 32);
+  StoreLittleEndian(static_cast<uint64_t>(header.reverse_ns), out.data() + 40);
 }
 
 absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame) {
@@ -52,6 +56,9 @@ absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame) {
   header.newest_plan = LoadLittleEndian<uint32_t>(frame.data() + 8);
   header.bucket = LoadLittleEndian<uint32_t>(frame.data() + 12);
   header.step = Step(static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 16)));
+  header.segment = LoadLittleEndian<uint32_t>(frame.data() + 24);
+  header.sent_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 32));
+  header.reverse_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 40));
   return header;
 }
 
@@ -63,6 +70,10 @@ absl::Status CheckSameOperation(const FrameHeader& mine, Rank self, const FrameH
   }
   if (theirs.bucket != mine.bucket) {
     return Disagree("bucket", mine.bucket, self, theirs.bucket, from,
+                    "the ranks have different bucket layouts");
+  }
+  if (theirs.segment != mine.segment) {
+    return Disagree("segment", mine.segment, self, theirs.segment, from,
                     "the ranks have different bucket layouts");
   }
   if (theirs.plan_in_use != mine.plan_in_use) {

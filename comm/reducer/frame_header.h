@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -9,15 +10,21 @@
 
 namespace sluice {
 
-/// What stands in front of every encoded chunk on the wire, in both rounds:
+/// What stands in front of every encoded segment on the wire, in both rounds:
 ///
 ///     offset  bytes  field
 ///     0       3      magic "SLF"
-///     3       1      format version, 1
+///     3       1      format version, 2
 ///     4       4      version of the plan in use
 ///     8       4      newest plan version that the sender holds in this step
 ///     12      4      bucket
 ///     16      8      step
+///     24      4      segment of the chunk
+///     28      4      0
+///     32      8      when the sender sent it, on its steady clock, in nanoseconds
+///     40      8      what the sender measures in the other direction: the least one-way time of an
+///                    empty message, receiver's clock minus sender's, in nanoseconds; the lowest
+///                    value if not known (comm/collective/link_model.h)
 ///
 /// Integers are little-endian. One record per piece follows (docs/codecs.md).
 struct FrameHeader {
@@ -25,9 +32,14 @@ struct FrameHeader {
   uint32_t newest_plan = 0;
   uint32_t bucket = 0;
   Step step;
+  uint32_t segment = 0;
+  int64_t sent_ns = 0;
+  int64_t reverse_ns = kUnknownNs;
+
+  static constexpr int64_t kUnknownNs = std::numeric_limits<int64_t>::min();
 };
 
-inline constexpr size_t kFrameHeaderBytes = 24;
+inline constexpr size_t kFrameHeaderBytes = 48;
 
 /// \pre out.size() >= kFrameHeaderBytes; writes the first kFrameHeaderBytes
 void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out);
@@ -37,7 +49,7 @@ void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out);
 /// \error kFailedPrecondition  another format version: both values
 absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame);
 
-/// A frame that belongs to another step, bucket or plan than mine shows that the ranks disagree.
+/// A frame that belongs to another step, bucket, segment or plan than mine shows that the ranks disagree.
 /// \error kFailedPrecondition  names both ranks and both values
 absl::Status CheckSameOperation(const FrameHeader& mine, Rank self, const FrameHeader& theirs,
                                 Rank from);

@@ -53,8 +53,8 @@ absl::Status CheckTransport(const Reducer::Options& options, const Transport& tr
 }
 
 // State has three owners: the step loop, the comm thread, and what they share under mu_. A bucket's
-// floats belong to the step loop until full_[bucket] is set, then to the comm thread until reduced_
-// has passed the bucket.
+// floats belong to the step loop until full_[bucket] is set, then to the comm thread until all
+// buckets are reduced.
 class ThreadedReducer : public Reducer {
  public:
   ThreadedReducer(const Options& options, BucketLayout layout)
@@ -64,6 +64,9 @@ class ThreadedReducer : public Reducer {
         ready_(layout_.tensors().size()),
         ledger_(layout_),
         full_(layout_.buckets().size()),
+        ready_times_(layout_.buckets().size()),
+        times_(layout_.buckets().size()),
+        next_(layout_.buckets().size()),
         reduced_(layout_.buckets().size()) {
     for (const BucketLayout::Bucket& bucket : layout_.buckets()) {
       gradients_.emplace_back(bucket.elements);
@@ -74,7 +77,7 @@ class ThreadedReducer : public Reducer {
     {
       const std::lock_guard<std::mutex> lock(mu_);
       stop_ = true;
-      if (busy_ && transport_ != nullptr) transport_->Abort("the reducer is being destroyed");
+      if ((busy_ || in_flight_ > 0) && transport_ != nullptr) transport_->Abort("the reducer is being destroyed");
     }
     wake_comm_.notify_one();
     if (comm_thread_.joinable()) comm_thread_.join();
@@ -108,8 +111,10 @@ class ThreadedReducer : public Reducer {
     std::fill(full_.begin(), full_.end(), false);
     any_full_ = false;
     step_ = step;
+    begin_ = Clock::now();
     newest_plan_ = ledger_.newest();
-    reduced_ = failure_.ok() ? 0 : full_.size();
+    next_ = failure_.ok() ? 0 : full_.size();
+    reduced_ = next_;
   }
 
   void Ready(int tensor) override {
@@ -130,7 +135,19 @@ class ThreadedReducer : public Reducer {
     in_step_ = false;
     if (!failure_.ok()) return failure_;
     stats_.exposed = absl::FromChrono(Clock::now() - begin);
+    const absl::Duration waited_from = absl::FromChrono(begin - begin_);
+    for (size_t b = 0; b < times_.size(); ++b) {
+      times_[b].ready = ready_times_[b];
+      times_[b].exposed = std::max(
+          absl::ZeroDuration(), times_[b].reduced - std::max(waited_from, times_[b].started));
+    }
     return stats_;
+  }
+
+  absl::Span<const BucketTimes> bucket_times() const override { return times_; }
+
+  std::optional<LinkEstimate> link(Rank peer) const override {
+    return bucket_reducer_->link(peer);
   }
 
   absl::Status AllReduceMean(absl::Span<float> data) override {
@@ -169,8 +186,12 @@ class ThreadedReducer : public Reducer {
   void HandOver(int bucket) {
     const std::lock_guard<std::mutex> lock(mu_);
     full_[bucket] = true;
-    if (!std::exchange(any_full_, true)) first_full_ = Clock::now();
-    if (static_cast<size_t>(bucket) == reduced_) wake_comm_.notify_one();
+    const Clock::time_point now = Clock::now();
+    ready_times_[bucket] = absl::FromChrono(now - begin_);
+    if (!std::exchange(any_full_, true)) first_full_ = now;
+    if (static_cast<size_t>(bucket) != next_) return;
+    wake_comm_.notify_one();
+    if (advancing_) transport_->Wake();
   }
 
   void RunCommThread(const TransportFactory& make_transport) {
@@ -189,24 +210,30 @@ class ThreadedReducer : public Reducer {
     if (usable.ok()) Serve(lock);
     transport_ = nullptr;
     lock.unlock();
+    if (usable.ok()) bucket_reducer_->Cancel();
     if (transport.ok()) transport->reset();  // here, and before bucket_reducer_ with its buffers
   }
 
   // Works until stop_. `lock` is held on entry, on return and whenever shared state is used.
   void Serve(std::unique_lock<std::mutex>& lock) {
     for (;;) {
-      wake_comm_.wait(lock, [&] {
-        return stop_ || mean_.has_value() || (reduced_ < full_.size() && full_[reduced_]);
-      });
+      wake_comm_.wait(lock, [&] { return stop_ || mean_.has_value() || in_flight_ > 0 || CanStart(); });
       if (stop_) return;
-      busy_ = true;
       if (mean_.has_value()) {
+        busy_ = true;
         ServeMean(lock);
+        busy_ = false;
+      } else if (CanStart()) {
+        StartNext(lock);
       } else {
-        ServeBucket(lock);
+        AdvanceOnce(lock);
       }
-      busy_ = false;
     }
+  }
+
+  bool CanStart() const {
+    return next_ < full_.size() && full_[next_] &&
+           bucket_reducer_->CanStart(static_cast<int>(next_));
   }
 
   void ServeMean(std::unique_lock<std::mutex>& lock) {
@@ -220,39 +247,76 @@ class ThreadedReducer : public Reducer {
     wake_loop_.notify_one();
   }
 
-  void ServeBucket(std::unique_lock<std::mutex>& lock) {
-    const int bucket = static_cast<int>(reduced_);
+  void StartNext(std::unique_lock<std::mutex>& lock) {
+    const int bucket = static_cast<int>(next_);
     if (bucket == 0) {
       const CodecPlan& plan = ledger_.InForce(step_);
       const uint32_t newest_plan = newest_plan_;
       const Step step = step_;
+      const Clock::time_point begin = begin_;
       lock.unlock();  // the plan stays where it is until this thread asks for the next one
-      bucket_reducer_->BeginStep(step, plan, newest_plan);
+      bucket_reducer_->BeginStep(step, plan, newest_plan, begin);
       lock.lock();
     }
-    absl::Status status = aborted_;
+    if (!aborted_.ok()) {
+      FailAt(bucket, aborted_);
+      return;
+    }
+    ++next_;
+    if (options_.world_size == 1) {
+      Reduced(bucket, lock);
+      return;
+    }
+    ++in_flight_;
     lock.unlock();
-    if (status.ok() && options_.world_size > 1) {
-      status = bucket_reducer_->Reduce(bucket, gradients_[bucket].span());
-    }
+    bucket_reducer_->Start(bucket, gradients_[bucket].span());
     lock.lock();
-    if (status.ok() && bucket == 0) {
-      status = ledger_.Agree(options_.world_size > 1 ? bucket_reducer_->lowest_newest_plan()
-                                                     : newest_plan_);
+  }
+
+  void AdvanceOnce(std::unique_lock<std::mutex>& lock) {
+    busy_ = true;
+    advancing_ = true;
+    lock.unlock();
+    const absl::StatusOr<std::optional<int>> reduced = bucket_reducer_->Advance();
+    lock.lock();
+    advancing_ = false;
+    if (!reduced.ok()) {
+      Fail(reduced.status());
+    } else if (reduced->has_value()) {
+      --in_flight_;
+      Reduced(**reduced, lock);
     }
-    if (!status.ok()) {
-      failure_ = Annotate(status, absl::StrCat(ToString(step_), " bucket ", bucket));
-      reduced_ = full_.size();
-      wake_loop_.notify_one();
-      return;
+    busy_ = false;
+  }
+
+  // Nothing is in flight any more.
+  void Fail(const absl::Status& status) {
+    failure_ = status;
+    in_flight_ = 0;
+    next_ = full_.size();
+    reduced_ = full_.size();
+    wake_loop_.notify_one();
+  }
+
+  void FailAt(int bucket, const absl::Status& status) {
+    Fail(Annotate(status, absl::StrCat(ToString(step_), " bucket ", bucket)));
+  }
+
+  void Reduced(int bucket, std::unique_lock<std::mutex>& lock) {
+    if (bucket == 0) {
+      const absl::Status agreed = ledger_.Agree(
+          options_.world_size > 1 ? bucket_reducer_->lowest_newest_plan() : newest_plan_);
+      if (!agreed.ok()) {
+        bucket_reducer_->Cancel();
+        FailAt(bucket, agreed);
+        return;
+      }
     }
-    if (reduced_ + 1 < full_.size()) {
-      ++reduced_;
-      return;
-    }
+    if (++reduced_ < full_.size()) return;
     stats_ = bucket_reducer_->stats();
     stats_.communication = absl::FromChrono(Clock::now() - first_full_);
-    ++reduced_;
+    const auto times = bucket_reducer_->bucket_times();
+    std::copy(times.begin(), times.end(), times_.begin());
     busy_ = false;  // EndStep does not wait: nothing to abort
     wake_loop_.notify_one();
     lock.unlock();  // the step loop goes on while a window leaves
@@ -280,14 +344,20 @@ class ThreadedReducer : public Reducer {
   bool started_ = false;
   bool stop_ = false;
   bool busy_ = false;               // the comm thread is in a collective
+  bool advancing_ = false;          // it may sleep in the transport, and is to be woken for more
+  int in_flight_ = 0;               // buckets
   Transport* transport_ = nullptr;  // for Abort
   PlanLedger ledger_;
   Step step_{-1};
   uint32_t newest_plan_ = 0;  // sampled at BeginStep
+  Clock::time_point begin_;   // of the step
   std::vector<bool> full_;    // by bucket
+  std::vector<absl::Duration> ready_times_;  // by bucket, since begin_
+  std::vector<BucketTimes> times_;
   bool any_full_ = false;
   Clock::time_point first_full_;
-  size_t reduced_;  // buckets before this one are done; all of them between steps
+  size_t next_;     // bucket to start; all are between steps
+  size_t reduced_;  // how many buckets are; all of them between steps
   std::optional<Mean> mean_;
   ReductionStats stats_;
   absl::Status aborted_;

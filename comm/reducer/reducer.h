@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,7 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "comm/codec/codec.h"
+#include "comm/collective/link_estimate.h"
 #include "comm/reducer/bucket_layout.h"
 #include "comm/reducer/codec_plan.h"
 #include "comm/transport/transport.h"
@@ -26,15 +28,34 @@ struct ReductionStats {
   absl::Duration encode;         ///< error feedback, encoding and decoding
 };
 
+/// When things happened to one bucket in one step; times since BeginStep.
+///
+///     ready      started           received  reduced
+///       |  waits    | encode, wire, decode |  |
+///     --+-----------+----------------------+--+----> 
+///                          Finish called ^----^ exposed
+struct BucketTimes {
+  absl::Duration ready;     ///< its last gradient was there
+  absl::Duration started;   ///< there was room for it in flight
+  absl::Duration received;  ///< the last message was sent and taken
+  absl::Duration reduced;   ///< the mean was there
+  absl::Duration encode;    ///< time spent on error feedback and encoding
+  absl::Duration decode;    ///< time spent on decoding and adding
+  absl::Duration exposed;   ///< part of started to reduced in which the step loop waited
+  /// Time in flight that was spent neither encoding nor decoding this bucket: on the wire, or
+  /// waiting for the comm thread while that worked for another one.
+  absl::Duration wire() const { return reduced - started - encode - decode; }
+};
+
 /// Averages gradients over the ranks, encoded per tensor as the current plan says, while backward
 /// runs.
 ///
 ///     step loop              comm thread (owned by the reducer; alone touches the transport)
 ///     BeginStep(s)
-///     Ready(t) ...    -->    bucket full: x = g / N + residual; scatter-reduce-allgather in place
-///     Finish()        <--    last bucket done
+///     Ready(t) ...    -->    bucket full: x = g / N + residual; scatter-reduce-allgather in place,
+///     Finish()        <--    of several buckets at a time; last bucket done
 ///
-/// Buckets are reduced in the layout's order on every rank, whatever order they fill in. All ranks
+/// Buckets start in the layout's order on every rank, whatever order they fill in. All ranks
 /// decode the same bytes and end with identical bits. With error feedback, what encoding lost (the
 /// sender's part and the owner's re-encoding) stays in the rank's residual: over the ranks, sum of
 /// results plus sum of residuals equals the sum of inputs, to rounding.
@@ -55,6 +76,9 @@ class Reducer {
     int world_size = 1;
     absl::Duration timeout = absl::Seconds(30);  ///< of one bucket's collective
     bool error_feedback = true;
+    /// Of the buckets in flight, serve the one first that the next forward needs first (the
+    /// youngest) instead of the oldest. Changes times, never results.
+    bool forward_first = false;
     uint64_t seed = 0;  ///< of stochastic rounding
     /// Window accumulation for the profiler, peer number `world_size` of the transport
     /// (window_snapshot.h); 0 = off. Window w covers steps [w * n, (w + 1) * n), n = window_steps.
@@ -94,6 +118,13 @@ class Reducer {
   /// \error of the first failed collective, with step, bucket and peer in the message; the reducer
   ///        is then unusable: every later Finish and AllReduceMean returns the same
   virtual absl::StatusOr<ReductionStats> Finish() = 0;
+
+  /// By bucket, of the step that Finish ended; until the next BeginStep.
+  virtual absl::Span<const BucketTimes> bucket_times() const = 0;
+
+  /// What the transfers so far say of the link to `peer`: nullopt until there were enough. Between
+  /// steps.
+  virtual std::optional<LinkEstimate> link(Rank peer) const = 0;
 
   /// data[i] = mean over ranks, the same bits on every rank; between Finish and the next BeginStep,
   /// on all ranks at the same point. For batch norm's statistics before an evaluation. Blocks.

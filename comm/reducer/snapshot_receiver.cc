@@ -87,10 +87,12 @@ absl::StatusOr<WindowSnapshot> SnapshotReceiver::Assemble() {
     }
     const std::byte* in = part.message.data() + kSnapshotHeaderBytes;
     for (const BucketLayout::Bucket& bucket : layout_.buckets()) {
-      for (const Piece& piece : bucket.chunks[rank].pieces) {
-        const size_t bytes = static_cast<size_t>(piece.in_tensor.size()) * sizeof(float);
-        std::memcpy(snapshot.tensors[piece.tensor].data() + piece.in_tensor.begin, in, bytes);
-        in += bytes;
+      for (const std::vector<Piece>& segment : bucket.chunks[rank].segments) {
+        for (const Piece& piece : segment) {
+          const size_t bytes = static_cast<size_t>(piece.in_tensor.size()) * sizeof(float);
+          std::memcpy(snapshot.tensors[piece.tensor].data() + piece.in_tensor.begin, in, bytes);
+          in += bytes;
+        }
       }
     }
     part.header.reset();

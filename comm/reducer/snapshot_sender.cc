@@ -25,17 +25,26 @@ SnapshotSender::SnapshotSender(const BucketLayout& layout, Rank self, Rank profi
   message_.resize(kSnapshotHeaderBytes + floats * sizeof(float));
 }
 
-void SnapshotSender::Add(Step step, int bucket, absl::Span<const float> chunk) {
+absl::Span<float> SnapshotSender::accumulated(int bucket, int64_t offset, size_t size) {
+  const ElementRange mine = layout_.buckets()[bucket].chunks[self_.value].range;
+  SLUICE_CHECK(offset >= mine.begin && offset + static_cast<int64_t>(size) <= mine.end,
+               "a window holds this rank's chunks");
+  return absl::MakeSpan(accumulator_)
+      .subspan(static_cast<size_t>(offsets_[bucket] + offset - mine.begin), size);
+}
+
+void SnapshotSender::Add(Step step, int bucket, int64_t offset, absl::Span<const float> sums) {
   if (const int64_t window = step.value / window_steps_; window != window_) {
     window_ = window;
     weight_ = 0;
     std::fill(accumulator_.begin(), accumulator_.end(), 0.0f);
   }
-  const auto mine = absl::MakeSpan(accumulator_).subspan(offsets_[bucket], chunk.size());
-  SLUICE_CHECK(static_cast<int64_t>(chunk.size()) ==
-                   layout_.buckets()[bucket].chunks[self_.value].range.size(),
-               "a window holds this rank's chunks");
-  ScaleAndAdd(decay_, chunk, mine);
+  ScaleAndAdd(decay_, sums, accumulated(bucket, offset, sums.size()));
+}
+
+void SnapshotSender::AddMore(int bucket, int64_t offset, float scale,
+                             absl::Span<const float> more) {
+  sluice::Add(scale, more, accumulated(bucket, offset, more.size()));
 }
 
 absl::Status SnapshotSender::RetireFinished(Transport& transport) {

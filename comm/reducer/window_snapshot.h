@@ -42,9 +42,13 @@ class SnapshotSender {
   SnapshotSender(const BucketLayout& layout, Rank self, Rank profiler, int64_t window_steps,
                  double decay);
 
-  /// Adds the exact sum of my chunk of `bucket` in `step`; each bucket once per step. The first
-  /// step of a window, or the first one seen of it, starts from zero.
-  void Add(Step step, int bucket, absl::Span<const float> chunk);
+  /// Adds the exact sums of a part of my chunk of `bucket` in `step`; each element once per step.
+  /// The first step of a window, or the first one seen of it, starts from zero.
+  /// \param offset  of the first in the bucket's flat buffer
+  void Add(Step step, int bucket, int64_t offset, absl::Span<const float> sums);
+
+  /// Adds scale * `more` to what Add was given for the same elements in this step.
+  void AddMore(int bucket, int64_t offset, float scale, absl::Span<const float> more);
 
   /// After the last bucket of `step`: at a window's end starts the send. Also retires a finished
   /// one.
@@ -52,6 +56,7 @@ class SnapshotSender {
   absl::Status EndStep(Step step, Transport& transport);
 
  private:
+  absl::Span<float> accumulated(int bucket, int64_t offset, size_t size);
   absl::Status RetireFinished(Transport& transport);
 
   const BucketLayout& layout_;

@@ -41,6 +41,8 @@ void Doorbell::SleepOn(int fd, absl::Time deadline) const {
   const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
   const timespec timeout = absl::ToTimespec(left);
   ppoll(watched, 2, left == absl::InfiniteDuration() ? nullptr : &timeout, nullptr);
+  uint64_t rings;
+  if (watched[1].revents != 0) (void)!read(event_fd_, &rings, sizeof rings);
 }
 
 }  // namespace sluice

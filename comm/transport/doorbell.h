@@ -5,7 +5,7 @@
 
 namespace sluice {
 
-/// Wakes a thread that sleeps on a file descriptor. Rings until the end once rung.
+/// Wakes a thread that sleeps on a file descriptor. Rings until it is heard.
 class Doorbell {
  public:
   /// \error kResourceExhausted  no file descriptor left
@@ -17,7 +17,8 @@ class Doorbell {
   /// \threadsafety any thread
   void Ring();
 
-  /// Sleeps until `fd` is readable, the bell is rung, `deadline` passes or a signal arrives.
+  /// Sleeps until `fd` is readable, the bell is rung (which silences it), `deadline` passes or a
+  /// signal arrives.
   void SleepOn(int fd, absl::Time deadline) const;
 
  private:

@@ -26,6 +26,7 @@ FaultyTransport& FaultyTransport::CorruptNthSend(int n, size_t offset) {
 Rank FaultyTransport::self() const { return inner_->self(); }
 int FaultyTransport::peers() const { return inner_->peers(); }
 TransportCounters FaultyTransport::counters() const { return inner_->counters(); }
+void FaultyTransport::Wake() { inner_->Wake(); }
 void FaultyTransport::Abort(absl::string_view reason) { inner_->Abort(reason); }
 
 RequestId FaultyTransport::Send(Rank to, MessageTag tag, absl::Span<const std::byte> bytes) {

@@ -33,6 +33,7 @@ class FaultyTransport : public Transport {
   std::optional<absl::Status> Test(RequestId request) override;
   absl::Status Wait(RequestId request, absl::Time deadline) override;
   std::optional<size_t> WaitAny(absl::Span<const RequestId> requests, absl::Time deadline) override;
+  void Wake() override;
   void Abort(absl::string_view reason) override;
   TransportCounters counters() const override;
 

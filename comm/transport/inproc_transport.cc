@@ -31,6 +31,7 @@ struct Mailbox {
 
 struct InprocPeer {
   bool gone = false;
+  bool woken = false;
   std::optional<std::string> abort_reason;
   RequestTable<InprocRequest> requests;
   TransportCounters counters;
@@ -156,9 +157,15 @@ class InprocTransport : public Transport {
       for (size_t i = 0; i < requests.size() && !over; ++i) {
         if (requests[i] != kNoRequest && me().requests.at(requests[i]).outcome) over = i;
       }
-      return over.has_value();
+      return over.has_value() || std::exchange(me().woken, false);
     });
     return over;
+  }
+
+  void Wake() override {
+    const std::lock_guard<std::mutex> lock(hub_->mutex);
+    me().woken = true;
+    me().changed.notify_all();
   }
 
   void Abort(absl::string_view reason) override {

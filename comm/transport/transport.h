@@ -36,7 +36,7 @@ struct TransportCounters {
 /// Messages with the same (sender, tag) arrive in the order sent. A message that nobody receives
 /// yet waits. Zero-length messages are allowed. Sending to oneself is not.
 ///
-/// \threadsafety comm thread only, but for Abort
+/// \threadsafety comm thread only, but for Abort and Wake
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -67,9 +67,14 @@ class Transport {
 
   /// Sleeps like Wait until one of `requests` is over, and retires none: Test then has its outcome.
   /// \param requests  kNoRequest entries are passed over
-  /// \return the position of one that is over; nullopt when `deadline` passed or all are kNoRequest
+  /// \return the position of the first that is over; nullopt when there is none and `deadline` passed,
+  ///         Wake was called or all are kNoRequest
   virtual std::optional<size_t> WaitAny(absl::Span<const RequestId> requests,
                                         absl::Time deadline) = 0;
+
+  /// Ends the WaitAny that the comm thread is in, or else the next one, early: it returns nullopt.
+  /// Several calls before that count once. \threadsafety any thread, before destruction
+  virtual void Wake() = 0;
 
   /// Ends every present and future operation with kCancelled and `reason`. Idempotent: the first
   /// reason stays. \threadsafety any thread, and from a signal-free context at any time before

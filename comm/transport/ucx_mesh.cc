@@ -46,9 +46,9 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
   int worker_fd = -1;
   SLUICE_RETURN_IF_ERROR(
       FromUcs(ucp_worker_get_efd(engine.worker.get(), &worker_fd), "UCX has no event descriptor"));
-  SLUICE_ASSIGN_OR_RETURN(Doorbell abort_bell, Doorbell::Create());
+  SLUICE_ASSIGN_OR_RETURN(Doorbell bell, Doorbell::Create());
   std::unique_ptr<UcxMesh> mesh(
-      new UcxMesh(std::move(engine), worker_fd, std::move(abort_bell), self, addresses.size()));
+      new UcxMesh(std::move(engine), worker_fd, std::move(bell), self, addresses.size()));
   for (int64_t rank = 0; rank < peers; ++rank) {
     if (Rank(rank) == self) continue;
     SLUICE_RETURN_IF_ERROR(mesh->ConnectTo(Rank(rank), addresses[static_cast<size_t>(rank)]));
@@ -56,10 +56,10 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
   return mesh;
 }
 
-UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers)
+UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers)
     : self_(self),
       worker_fd_(worker_fd),
-      abort_bell_(std::move(abort_bell)),
+      bell_(std::move(bell)),
       peers_(peers),
       engine_(std::move(engine)) {}
 
@@ -257,9 +257,14 @@ std::optional<size_t> UcxMesh::WaitAny(absl::Span<const RequestId> requests, abs
     for (size_t i = 0; i < requests.size() && !found; ++i) {
       if (requests[i] != kNoRequest && requests_.at(requests[i]).over) found = i;
     }
-    return found.has_value();
+    return found.has_value() || wake_requested_.exchange(false, std::memory_order_acquire);
   });
   return found;
+}
+
+void UcxMesh::Wake() {
+  wake_requested_.store(true, std::memory_order_release);
+  bell_.Ring();
 }
 
 void UcxMesh::Abort(absl::string_view reason) {
@@ -269,7 +274,7 @@ void UcxMesh::Abort(absl::string_view reason) {
     abort_reason_ = std::string(reason);
     abort_requested_.store(true, std::memory_order_release);
   }
-  abort_bell_.Ring();
+  bell_.Ring();
 }
 
 absl::Status UcxMesh::Retire(RequestId id) {
@@ -369,7 +374,7 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
     if (stuck_) return false;  // nothing will come any more
     // UCS_ERR_BUSY: something arrived since; progress first.
     if (ucp_worker_arm(engine_.worker.get()) != UCS_OK) continue;
-    abort_bell_.SleepOn(worker_fd_, deadline);
+    bell_.SleepOn(worker_fd_, deadline);
     for (int call = 0; call < kCallsPerKeepAlive && !stuck_; ++call) {
       ucp_worker_progress(engine_.worker.get());
     }

@@ -65,6 +65,7 @@ class UcxMesh : public Transport {
   std::optional<absl::Status> Test(RequestId request) override;
   absl::Status Wait(RequestId request, absl::Time deadline) override;
   std::optional<size_t> WaitAny(absl::Span<const RequestId> requests, absl::Time deadline) override;
+  void Wake() override;
   void Abort(absl::string_view reason) override;
   TransportCounters counters() const override { return counters_; }
 
@@ -99,7 +100,7 @@ class UcxMesh : public Transport {
     bool met() const { return hellos_taken == 2 && notices >= 2; }
   };
 
-  UcxMesh(UcpEngine engine, int worker_fd, Doorbell abort_bell, Rank self, size_t peers);
+  UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers);
 
   absl::Status ConnectTo(Rank rank, const std::string& address);
   absl::Status AwaitNotices(Rank from);
@@ -150,7 +151,7 @@ class UcxMesh : public Transport {
 
   const Rank self_;
   const int worker_fd_;
-  Doorbell abort_bell_;
+  Doorbell bell_;  // rung by Abort and Wake
   std::vector<Peer> peers_;  // never resized: UCX holds pointers
   RequestTable<Request> requests_;
   int hellos_leaving_ = 0;         // hellos sent and not taken yet
@@ -163,6 +164,7 @@ class UcxMesh : public Transport {
   std::mutex abort_mutex_;
   std::string abort_reason_;  // guarded by abort_mutex_, constant once abort_requested_
   std::atomic<bool> abort_requested_{false};
+  std::atomic<bool> wake_requested_{false};
   bool aborted_ = false;  // comm thread: everything has been ended
 
   const UcpEngine

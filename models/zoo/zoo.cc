@@ -7,6 +7,7 @@
 #include "models/torch_guard.h"
 #include "models/zoo/cnn.h"
 #include "models/zoo/resnet18.h"
+#include "models/zoo/vgg11.h"
 
 namespace sluice {
 
@@ -14,9 +15,10 @@ absl::StatusOr<std::shared_ptr<Network>> BuildNetwork(const std::string& name, u
   std::shared_ptr<Network> (*make)() = nullptr;
   if (name == "cnn") make = MakeCnn;
   if (name == "resnet18") make = MakeResnet18;
+  if (name == "vgg11") make = MakeVgg11;
   if (make == nullptr) {
     return absl::InvalidArgumentError(
-        absl::StrCat("model.name is \"", name, "\": expected cnn or resnet18"));
+        absl::StrCat("model.name is \"", name, "\": expected cnn, resnet18 or vgg11"));
   }
   return TorchGuard(absl::StrCat("build model ", name), [&] {
     at::manual_seed(RandomKey(seed).With("weights").value());

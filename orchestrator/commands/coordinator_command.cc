@@ -30,6 +30,9 @@ class Observers : public CoordinatorObserver {
   void OnSteps(const std::vector<ClusterStep>& steps) override {
     for (auto* one : all_) one->OnSteps(steps);
   }
+  void OnReport(const proto::StepReport& report) override {
+    for (auto* one : all_) one->OnReport(report);
+  }
   void OnPolicy(const proto::CompressionPolicy& policy) override {
     for (auto* one : all_) one->OnPolicy(policy);
   }
@@ -57,7 +60,8 @@ absl::Status Announce(uint16_t port) {
   const int fd = absl::GetFlag(FLAGS_announce_fd);
   const std::string line = absl::StrCat(port, "\n");
   if (fd < 0) {
-    std::fprintf(stderr, "coordinator listens on 127.0.0.1:%s", line.c_str());
+    std::fprintf(stderr, "coordinator listens on %s:%s", absl::GetFlag(FLAGS_bind).c_str(),
+                 line.c_str());
     return absl::OkStatus();
   }
   if (write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
@@ -109,6 +113,7 @@ int CoordinatorCommand(const CommandLine&) {
   options.state.profilers = *needs_windows ? 1 : 0;
   options.state.start_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
   options.stop_reason = LauncherGone;
+  options.bind_host = absl::GetFlag(FLAGS_bind);
   options.port = static_cast<uint16_t>(port);
   auto server = CoordinatorServer::Start(std::move(options), &observers);
   if (!server.ok()) return ExitCodeFor(server.status());

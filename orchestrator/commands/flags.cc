@@ -19,6 +19,8 @@ ABSL_FLAG(std::string, job, "", "job file, as resolved by `run`");
 ABSL_FLAG(std::string, job_id, "", "the job's id; processes of another job are turned away");
 ABSL_FLAG(std::string, coordinator, "", "HOST:PORT of the coordinator");
 ABSL_FLAG(int32_t, slot, -1, "number of this process among its kind; a worker's rank");
+ABSL_FLAG(std::string, bind, "127.0.0.1",
+          "address that the coordinator listens on; members of other hosts must reach it");
 ABSL_FLAG(int32_t, port, 0, "port that the coordinator listens on, 0 = any free one");
 ABSL_FLAG(int32_t, announce_fd, -1,
           "descriptor to which the coordinator writes its port and a newline");

@@ -21,6 +21,7 @@ ABSL_DECLARE_FLAG(std::string, job);
 ABSL_DECLARE_FLAG(std::string, job_id);
 ABSL_DECLARE_FLAG(std::string, coordinator);
 ABSL_DECLARE_FLAG(int32_t, slot);
+ABSL_DECLARE_FLAG(std::string, bind);
 ABSL_DECLARE_FLAG(int32_t, port);
 ABSL_DECLARE_FLAG(int32_t, announce_fd);
 ABSL_DECLARE_FLAG(int32_t, launcher_pid);

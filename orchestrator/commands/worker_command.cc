@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/flags/flag.h"
@@ -96,10 +97,14 @@ class Worker {
           last_step_ = outcome.step;
           last_version_ = outcome.reduction.plan_version;
           AddRecord(outcome, report_);
+          AddTimings(reducer.bucket_times());
           if (report_.steps_size() < every && outcome.step.value + 1 < trainer.total_steps())
             return;
+          CompleteReport(reducer);
           client_->Send(report_);
           report_.clear_steps();
+          report_.clear_buckets();
+          report_.clear_links();
         }));
     for (absl::Span<float> buffer : trainer.FloatBuffers()) {
       SLUICE_RETURN_IF_ERROR(reducer.AllReduceMean(buffer));
@@ -134,6 +139,46 @@ class Worker {
     record.set_sent_bytes(outcome.reduction.sent_bytes);
     record.set_policy_version(outcome.reduction.plan_version);
     if (outcome.has_checksum) record.set_parameter_checksum(outcome.checksum);
+  }
+
+  // Sums; CompleteReport makes them means.
+  void AddTimings(absl::Span<const BucketTimes> buckets) {
+    const auto add = [](absl::Duration time, double sum) {
+      return sum + absl::ToDoubleSeconds(time);
+    };
+    for (size_t b = 0; b < buckets.size(); ++b) {
+      if (report_.buckets_size() <= static_cast<int>(b)) report_.add_buckets();
+      proto::BucketTiming& sum = *report_.mutable_buckets(static_cast<int>(b));
+      sum.set_ready_seconds(add(buckets[b].ready, sum.ready_seconds()));
+      sum.set_started_seconds(add(buckets[b].started, sum.started_seconds()));
+      sum.set_received_seconds(add(buckets[b].received, sum.received_seconds()));
+      sum.set_reduced_seconds(add(buckets[b].reduced, sum.reduced_seconds()));
+      sum.set_encode_seconds(add(buckets[b].encode, sum.encode_seconds()));
+      sum.set_decode_seconds(add(buckets[b].decode, sum.decode_seconds()));
+      sum.set_exposed_seconds(add(buckets[b].exposed, sum.exposed_seconds()));
+    }
+  }
+
+  void CompleteReport(const Reducer& reducer) {
+    const double steps = std::max(1, report_.steps_size());
+    for (proto::BucketTiming& mean : *report_.mutable_buckets()) {
+      mean.set_ready_seconds(mean.ready_seconds() / steps);
+      mean.set_started_seconds(mean.started_seconds() / steps);
+      mean.set_received_seconds(mean.received_seconds() / steps);
+      mean.set_reduced_seconds(mean.reduced_seconds() / steps);
+      mean.set_encode_seconds(mean.encode_seconds() / steps);
+      mean.set_decode_seconds(mean.decode_seconds() / steps);
+      mean.set_exposed_seconds(mean.exposed_seconds() / steps);
+    }
+    for (int peer = 0; peer < job_.world().size(); ++peer) {
+      const std::optional<LinkEstimate> link = reducer.link(Rank(peer));
+      if (!link) continue;
+      proto::LinkRecord& record = *report_.add_links();
+      record.set_peer(peer);
+      record.set_latency_seconds(link->latency_seconds);
+      record.set_bytes_per_second(link->bytes_per_second);
+      record.set_observations(link->observations);
+    }
   }
 
   // Holds this rank back until it knows what becomes of the windows whose plan may take effect next. With

@@ -4,25 +4,68 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "orchestrator/config/nearest_word.h"
 
 namespace sluice {
 namespace {
 
 constexpr char kQuantizer[] = "compression.quantizer";
+constexpr char kUniformCodec[] = "compression.uniform_codec";
+constexpr char kValueBits[] = "compression.value_bits";
+
+using Origins = std::map<std::string, std::string>;
+
+std::string OriginOf(const Origins& origins, const std::string& path) {
+  const auto at = origins.find(path);
+  return at == origins.end() ? "default" : at->second;
+}
+
+// "path", with where it was set when that is known.
+std::string Named(const Origins& origins, const std::string& path, const std::string& value) {
+  const auto at = origins.find(path);
+  return absl::StrCat(path, " ", value,
+                      at == origins.end() ? "" : absl::StrCat(" (set at ", at->second, ")"));
+}
 
 // QSGD's levels of a norm need a bit for the sign and one for the level at the least.
-void CheckNormBits(int bits, const std::string& path,
-                   const std::map<std::string, std::string>& origins, ErrorList& errors) {
+void CheckNormBits(int bits, const std::string& path, const Origins& origins, ErrorList& errors) {
   if (bits >= 2) return;
-  const auto at = origins.find(path);
-  const auto quantizer_at = origins.find(kQuantizer);
-  const std::string quantizer =
-      quantizer_at == origins.end() ? "" : absl::StrCat(" (set at ", quantizer_at->second, ")");
-  errors.Add(
-      at == origins.end() ? "default" : at->second,
-      absl::StrCat(path, ": ", kQuantizer, " l2norm", quantizer, " needs 2 bits or more, got ",
-                   bits, ": raise it, or use quantizer maxmin"));
+  errors.Add(OriginOf(origins, path), absl::StrCat(path, ": ", Named(origins, kQuantizer, "l2norm"),
+                                                   " needs 2 bits or more, got ", bits,
+                                                   ": raise it, or use quantizer maxmin"));
+}
+
+// The parameters of the uniform codec, and what the policy can do with it.
+void CheckUniformCodec(const proto::Compression& compression, const Origins& origins,
+                       ErrorList& errors) {
+  const std::string& codec = compression.uniform_codec();
+  const auto refuse = [&](const std::string& path, absl::string_view why) {
+    errors.Add(OriginOf(origins, path), absl::StrCat(path, ": ", why));
+  };
+  const int value_bits = compression.value_bits();
+  if (value_bits != 32 && value_bits != 16 && value_bits != 8 && value_bits != 4) {
+    refuse(kValueBits, absl::StrCat("expected 32, 16, 8 or 4, got ", value_bits));
+  } else if (codec == "lowrank" && value_bits == 4) {
+    refuse(kValueBits, absl::StrCat(Named(origins, kUniformCodec, codec),
+                                    " sends factors with 32, 16 or 8 bits, got 4: raise it"));
+  }
+  if (codec == "clipped" && compression.uniform_bits() > 4) {
+    refuse("compression.uniform_bits",
+           absl::StrCat(Named(origins, kUniformCodec, codec), " has 1 to 4 bits, got ",
+                        compression.uniform_bits(), ": lower it, or use uniform_codec quantizer"));
+  }
+  if (codec == "quantizer") return;
+  if (compression.policy() == "lgreco") {
+    refuse(kUniformCodec, absl::StrCat(Named(origins, "compression.policy", "lgreco"),
+                                       " needs a quantiser as its reference, got ", codec,
+                                       ": leave it at quantizer, or use policy uniform"));
+  }
+  if (compression.policy() == "uniform" && compression.rounding() == "stochastic") {
+    refuse("compression.rounding",
+           absl::StrCat(Named(origins, kUniformCodec, codec),
+                        " rounds to nearest, got stochastic: only quantizer has it"));
+  }
 }
 
 }  // namespace
@@ -34,19 +77,21 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   };
   if (job.name().empty() || job.name()[0] == '.' || job.name()[0] == '-' ||
       !std::all_of(job.name().begin(), job.name().end(), in_folder_name)) {
-    const auto at = origins.find("name");
     errors.Add(
-        at == origins.end() ? "default" : at->second,
+        OriginOf(origins, "name"),
         absl::StrCat("name: expected letters, digits, \".\", \"_\" and \"-\", not starting with "
                      "\".\" or \"-\", since run folders are named after it, got ",
                      Quoted(job.name())));
   }
   if (job.compression().quantizer() == "l2norm") {
-    CheckNormBits(job.compression().uniform_bits(), "compression.uniform_bits", origins, errors);
+    if (job.compression().uniform_codec() == "quantizer") {
+      CheckNormBits(job.compression().uniform_bits(), "compression.uniform_bits", origins, errors);
+    }
     const auto& bits = job.compression().candidate_bits();
     CheckNormBits(bits.empty() ? 2 : *std::min_element(bits.begin(), bits.end()),
                   "compression.candidate_bits", origins, errors);
   }
+  CheckUniformCodec(job.compression(), origins, errors);
 }
 
 }  // namespace sluice

@@ -27,6 +27,7 @@ class ConsoleReporter : public CoordinatorObserver {
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
+  void OnReport(const proto::StepReport&) override {}  // for the run's files
   void OnPolicy(const proto::CompressionPolicy& policy) override;
   void OnWindow(const proto::WindowStatistics& window) override;
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;

@@ -77,6 +77,36 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   return Dump(json);
 }
 
+std::string TimingsJson(const proto::StepReport& report) {
+  Json json;
+  json["event"] = "timings";
+  json["rank"] = report.rank();
+  if (report.steps_size() > 0) {
+    json["first_step"] = report.steps(0).step();
+    json["last_step"] = report.steps(report.steps_size() - 1).step();
+  }
+  json["buckets"] = Json::array();
+  for (const proto::BucketTiming& bucket : report.buckets()) {
+    Json& one = json["buckets"].emplace_back();
+    one["ready_seconds"] = bucket.ready_seconds();
+    one["started_seconds"] = bucket.started_seconds();
+    one["received_seconds"] = bucket.received_seconds();
+    one["reduced_seconds"] = bucket.reduced_seconds();
+    one["encode_seconds"] = bucket.encode_seconds();
+    one["decode_seconds"] = bucket.decode_seconds();
+    one["exposed_seconds"] = bucket.exposed_seconds();
+  }
+  json["links"] = Json::array();
+  for (const proto::LinkRecord& link : report.links()) {
+    Json& one = json["links"].emplace_back();
+    one["peer"] = link.peer();
+    one["latency_seconds"] = link.latency_seconds();
+    one["bytes_per_second"] = link.bytes_per_second();
+    one["observations"] = link.observations();
+  }
+  return Dump(json);
+}
+
 std::string PolicyJson(const proto::CompressionPolicy& policy) {
   Json json;
   json["version"] = policy.version();

@@ -17,6 +17,9 @@ std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, doubl
 std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
                         const proto::JobConfig& job);
 
+/// Per bucket and per link, of one rank.
+std::string TimingsJson(const proto::StepReport& report);
+
 std::string PolicyJson(const proto::CompressionPolicy& policy);
 
 std::string WindowJson(const proto::WindowStatistics& window);

@@ -17,6 +17,7 @@ absl::StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Create(const std::stri
                                                                  const proto::JobConfig& job) {
   std::unique_ptr<RunRecorder> recorder(new RunRecorder(directory, job));
   SLUICE_ASSIGN_OR_RETURN(recorder->metrics_, recorder->Open("metrics.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->timings_, recorder->Open("timings.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl"));
   return recorder;
@@ -48,6 +49,10 @@ void RunRecorder::OnStarted(const proto::StartGeneration&, const ModelSize& size
 
 void RunRecorder::OnSteps(const std::vector<ClusterStep>& steps) {
   for (const ClusterStep& step : steps) Write(metrics_, StepJson(step, job_, raw_bytes_));
+}
+
+void RunRecorder::OnReport(const proto::StepReport& report) {
+  Write(timings_, TimingsJson(report));
 }
 
 void RunRecorder::OnPolicy(const proto::CompressionPolicy& policy) {

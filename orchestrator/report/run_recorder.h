@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-/// Writes a run's files as it goes (docs/formats.md): metrics.jsonl, policies.jsonl, stats.jsonl, and at the
-/// end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
+/// Writes a run's files as it goes (docs/formats.md): metrics.jsonl, timings.jsonl, policies.jsonl,
+/// stats.jsonl, and at the end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
 /// stop the job.
 class RunRecorder : public CoordinatorObserver {
  public:
@@ -21,6 +21,7 @@ class RunRecorder : public CoordinatorObserver {
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
+  void OnReport(const proto::StepReport& report) override;
   void OnPolicy(const proto::CompressionPolicy& policy) override;
   void OnWindow(const proto::WindowStatistics& window) override;
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;
@@ -39,6 +40,7 @@ class RunRecorder : public CoordinatorObserver {
   const proto::JobConfig job_;
   double raw_bytes_ = 0;
   File metrics_;
+  File timings_;
   File policies_;
   File stats_;
   bool complained_ = false;

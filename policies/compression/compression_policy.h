@@ -35,7 +35,8 @@ class CompressionPolicyMaker {
 
 /// The policy that the job names: "none", "uniform" or "lgreco".
 /// \error kInvalidArgument  unknown name: lists the known ones; a quantiser that cannot have
-///                          uniform_bits; an unknown metric
+///                          uniform_bits; "lgreco" with a reference that is no quantiser; an
+///                          unknown metric
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config);
 
@@ -44,10 +45,13 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
 /// duplicates.
 std::vector<proto::CodecChoice> CandidateCodecs(const proto::Compression& config);
 
-/// The uniform reference (c0 in the L-GreCo paper).
+/// The uniform reference (c0 in the L-GreCo paper): the codec that uniform_codec names, with the
+/// parameters that it has among uniform_bits, uniform_bucket, uniform_density, uniform_rank and
+/// value_bits.
 proto::CodecChoice UniformCodec(const proto::Compression& config);
 
-/// Whether a layer may be compressed at all: two dimensions or more, and min_elements.
+/// Whether a layer may be compressed at all: two dimensions or more, and min_elements. When the
+/// reference is of low rank, its factors must also have less than half of the layer's elements.
 bool IsEligible(const proto::Compression& config, const proto::TensorSpec& tensor);
 
 }  // namespace sluice

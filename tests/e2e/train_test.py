@@ -74,7 +74,7 @@ def every_policy_takes_effect_at_its_step():
 
 def run_directory_is_complete():
     directory = job().run_directory
-    for name in ["job.yaml", "metrics.jsonl", "policies.jsonl", "stats.jsonl", "summary.json"]:
+    for name in ["job.yaml", "metrics.jsonl", "timings.jsonl", "policies.jsonl", "stats.jsonl", "summary.json"]:
         check(os.path.getsize(os.path.join(directory, name)) > 0, name)
     check(len(job().recorded("metrics.jsonl")) == 100, "metrics.jsonl")
     checkpoint = job().summary()["checkpoint"]

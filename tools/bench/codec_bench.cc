@@ -1,6 +1,7 @@
 // Speed of the codecs on one core against memcpy of the same 64 MB of floats, in one run:
 //
 //   bazel run -c opt //tools/bench:codec_bench -- [--benchmark_filter=REGEX]
+//       [--benchmark_out=FILE --benchmark_out_format=json]
 //
 // bytes_per_second counts the floats (64 MB per iteration), not the record, so that all lines
 // compare; `of_memcpy` is the ratio to memcpy's best run. Results are checked once, outside the
@@ -137,11 +138,40 @@ void DecodeAddSpeed(benchmark::State& state, CodecConfig config) {
   });
 }
 
-void ErrorSpeed(benchmark::State& state, CodecKind kind) {
+void ErrorSpeed(benchmark::State& state, const std::vector<CodecConfig>& configs) {
+  Buffers& buffers = SharedBuffers();
+  Measure(state, [&] { benchmark::DoNotOptimize(SquaredErrors(configs, buffers.values)); });
+}
+
+std::vector<CodecConfig> Widths(CodecKind kind, uint8_t min, uint8_t max) {
+  std::vector<CodecConfig> configs;
+  for (uint8_t bits = min; bits <= max; ++bits) configs.push_back({kind, bits, 512, false});
+  return configs;
+}
+
+// Nine densities from 0.1 % to 25 %, fp16 values.
+void TopKErrorSpeed(benchmark::State& state, bool exact) {
   Buffers& buffers = SharedBuffers();
   std::vector<CodecConfig> configs;
-  for (uint8_t bits = 2; bits <= 8; ++bits) configs.push_back({kind, bits, 512, false});
+  for (uint32_t ppm = 1000; ppm < 500000; ppm *= 2) {
+    configs.push_back({CodecKind::kTopK, 16, 0, false, ppm, exact});
+  }
   Measure(state, [&] { benchmark::DoNotOptimize(SquaredErrors(configs, buffers.values)); });
+}
+
+template <class Add>
+void RegisterTopK(const Add& add) {
+  for (uint32_t density_ppm : {1000, 10000, 100000}) {
+    for (uint8_t bits : {32, 16, 8}) {
+      for (bool exact : {false, true}) {
+        const CodecConfig config = {CodecKind::kTopK, bits, 0, false, density_ppm, exact};
+        add("encode/" + ToString(config), EncodeSpeed, config);
+        if (!exact) add("decode_add/" + ToString(config), DecodeAddSpeed, config);
+      }
+    }
+  }
+  add("errors_9_densities/topk", TopKErrorSpeed, false);
+  add("errors_9_densities/topk_exact", TopKErrorSpeed, true);
 }
 
 void Register() {
@@ -152,9 +182,13 @@ void Register() {
         ->MinTime(0.3);
   };
   add("memcpy", Copy);
-  std::vector<CodecConfig> configs = {{CodecKind::kRaw, 0, 0, false},
-                                      {CodecKind::kFp16, 0, 0, false},
-                                      {CodecKind::kBf16, 0, 0, false}};
+  std::vector<CodecConfig> configs = {
+      {CodecKind::kRaw, 0, 0, false},    {CodecKind::kFp16, 0, 0, false},
+      {CodecKind::kBf16, 0, 0, false},   {CodecKind::kDrop, 0, 0, false},
+      {CodecKind::kSign, 1, 512, false}, {CodecKind::kTernary, 2, 512, false}};
+  for (uint8_t bits = 1; bits <= 4; ++bits) {
+    configs.push_back({CodecKind::kClipped, bits, 512, false});
+  }
   for (uint8_t bits = 1; bits <= 8; ++bits)
     configs.push_back({CodecKind::kMaxMin, bits, 512, false});
   for (uint8_t bits : {4, 8}) configs.push_back({CodecKind::kMaxMin, bits, 512, true});
@@ -167,8 +201,13 @@ void Register() {
     add("encode/" + ToString(config), EncodeSpeed, config);
     add("decode_add/" + ToString(config), DecodeAddSpeed, config);
   }
-  add("errors_2_to_8_bits/maxmin", ErrorSpeed, CodecKind::kMaxMin);
-  add("errors_2_to_8_bits/l2norm", ErrorSpeed, CodecKind::kL2Norm);
+  RegisterTopK(add);
+  add("errors_2_to_8_bits/maxmin", ErrorSpeed, Widths(CodecKind::kMaxMin, 2, 8));
+  add("errors_2_to_8_bits/l2norm", ErrorSpeed, Widths(CodecKind::kL2Norm, 2, 8));
+  std::vector<CodecConfig> low_bits = Widths(CodecKind::kClipped, 1, 4);
+  low_bits.push_back({CodecKind::kSign, 1, 512, false});
+  low_bits.push_back({CodecKind::kTernary, 2, 512, false});
+  add("errors/sign_ternary_clipped1_to_4", ErrorSpeed, low_bits);
 }
 
 }  // namespace

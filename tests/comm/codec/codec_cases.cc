@@ -11,13 +11,21 @@ namespace sluice {
 std::vector<CodecConfig> AllCodecs() {
   std::vector<CodecConfig> all = {{CodecKind::kRaw, 0, 0, false},
                                   {CodecKind::kFp16, 0, 0, false},
-                                  {CodecKind::kBf16, 0, 0, false}};
+                                  {CodecKind::kBf16, 0, 0, false},
+                                  {CodecKind::kDrop, 0, 0, false}};
   for (CodecKind kind : {CodecKind::kMaxMin, CodecKind::kL2Norm}) {
     for (uint8_t bits = kind == CodecKind::kL2Norm ? 2 : 1; bits <= 8; ++bits) {
       for (bool stochastic : {false, true}) all.push_back({kind, bits, 512, stochastic});
     }
     for (uint32_t bucket_size : {4u, 5u, 13u, 65u, 1000u, 3000u, 65536u}) {
       for (uint8_t bits : {3, 4, 8}) all.push_back({kind, bits, bucket_size, bits == 3});
+    }
+  }
+  for (uint32_t bucket_size : {512u, 4u, 5u, 13u, 65u, 1000u, 3000u, 65536u}) {
+    all.push_back({CodecKind::kSign, 1, bucket_size, false});
+    all.push_back({CodecKind::kTernary, 2, bucket_size, false});
+    for (uint8_t bits = 1; bits <= 4; ++bits) {
+      all.push_back({CodecKind::kClipped, bits, bucket_size, false});
     }
   }
   return all;

@@ -36,6 +36,14 @@ TEST(CodecConfig, OnlyRawIsLossless) {
   }
 }
 
+TEST(CodecConfig, QuantisersAreTheKindsWithABucketSize) {
+  for (const CodecConfig& config : AllCodecs()) {
+    EXPECT_EQ(IsQuantiser(config), config.bucket_size > 0) << ToString(config);
+  }
+  EXPECT_FALSE(IsQuantiser({CodecKind::kTopK, 16, 0, false, 10000}));
+  EXPECT_FALSE(IsQuantiser({static_cast<CodecKind>(11)}));
+}
+
 struct BadConfig {
   CodecConfig config;
   const char* field;

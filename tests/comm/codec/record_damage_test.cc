@@ -87,6 +87,8 @@ TEST_P(RecordDamageTest, PaddingThatIsNotZeroIsDataLoss) {
   const absl::Status status = DecodeCopy(damaged);
   if (GetParam().kind == CodecKind::kRaw) {
     EXPECT_TRUE(status.ok()) << "raw has no padding";
+  } else if (GetParam().kind == CodecKind::kDrop) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << "all of the record is its header";
   } else {
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
     EXPECT_THAT(std::string(status.message()), HasSubstr("padding"));
@@ -116,6 +118,27 @@ TEST_P(RecordDamageTest, RandomBodiesDecodeToSomethingWithoutCrashing) {
 
 INSTANTIATE_TEST_SUITE_P(AllCodecs, RecordDamageTest, ::testing::ValuesIn(AllCodecs()),
                          [](const auto& info) { return TestName(info.param); });
+
+TEST(RecordDamage, TheCodeThatTernaryNeverWritesIsDataLoss) {
+  const CodecConfig config = {CodecKind::kTernary, 2, 16, false};
+  const std::vector<std::byte> record = EncodeRecord(config, std::vector<float>(kElements, 0.0f));
+  const size_t codes = kRecordHeaderBytes + 3 * 4;  // after three scales
+  for (int64_t i = 0; i < kElements; ++i) {
+    for (int code = 0; code < 4; ++code) {
+      std::vector<std::byte> damaged = record;
+      damaged[codes + i / 4] = static_cast<std::byte>(code << (i % 4 * 2));
+      std::vector<float> out(kElements, 5.0f);
+      const absl::Status status = Decode(config, damaged, DecodeMode::kAssign, absl::MakeSpan(out));
+      if (code != 2) {
+        EXPECT_TRUE(status.ok()) << status;
+        continue;
+      }
+      EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << "element " << i;
+      EXPECT_THAT(std::string(status.message()), HasSubstr("code is 2"));
+      EXPECT_EQ(out, std::vector<float>(kElements, 5.0f)) << "output touched";
+    }
+  }
+}
 
 TEST(RecordDamage, AnInvalidConfigIsRefusedBeforeTheRecordIsRead) {
   std::vector<float> out(4);

@@ -70,6 +70,51 @@ uint16_t Bfloat(float x) {
   return static_cast<uint16_t>(high);
 }
 
+// Sixteen sums of every sixteenth term, then added in pairs.
+template <class Term>
+double Sum(const std::vector<float>& values, Term term) {
+  double sums[16] = {};
+  for (size_t i = 0; i < values.size(); ++i) sums[i % 16] += term(static_cast<double>(values[i]));
+  for (int width = 8; width > 0; width /= 2) {
+    for (int k = 0; k < width; ++k) sums[k] += sums[k + width];
+  }
+  return sums[0];
+}
+
+// What the values of a bucket share, of all quantisers but max-min.
+float Scale(const CodecConfig& config, const std::vector<float>& bucket) {
+  const double count = static_cast<double>(bucket.size());
+  if (config.kind == CodecKind::kSign) {
+    return static_cast<float>(Sum(bucket, [](double x) { return std::fabs(x); }) / count);
+  }
+  const double squares = Sum(bucket, [](double x) { return x * x; });
+  if (config.kind == CodecKind::kL2Norm) return static_cast<float>(std::sqrt(squares));
+  constexpr double kSteps[] = {0, 1.596, 0.9957, 0.5860, 0.3352};
+  const double of_rms = config.kind == CodecKind::kTernary ? 1.224 : kSteps[config.bits];
+  return static_cast<float>(of_rms * std::sqrt(squares / count));
+}
+
+// |x| in units of unit / factor.
+float Position(float x, float factor, float unit) {
+  const float lift = unit < 0x1p-64f ? 0x1p64f : 1.0f;
+  return std::fabs(x) * lift * (factor / (unit * lift));
+}
+
+uint32_t Code(const CodecConfig& config, float x, float scale, RandomKey key, size_t element) {
+  const uint32_t sign = std::signbit(x) ? 1u << (config.bits - 1) : 0;
+  const float top = static_cast<float>((1 << (config.bits - 1)) - 1);
+  switch (config.kind) {
+    case CodecKind::kSign:
+      return sign;
+    case CodecKind::kTernary:
+      return std::fabs(x) < scale / 2 ? 0 : sign | 1;
+    case CodecKind::kClipped:
+      return static_cast<uint32_t>(std::min(std::floor(Position(x, 1, scale)), top)) | sign;
+    default:
+      return Round(config, Position(x, top, scale), top, key, element) | sign;
+  }
+}
+
 }  // namespace
 
 std::vector<std::byte> ReferenceRecord(const CodecConfig& config, const std::vector<float>& values,
@@ -81,6 +126,7 @@ std::vector<std::byte> ReferenceRecord(const CodecConfig& config, const std::vec
   out.Put<uint8_t>(config.stochastic ? 1 : 0);
   out.Put<uint32_t>(static_cast<uint32_t>(values.size()));
   out.Put<uint32_t>(config.bucket_size);
+  if (config.kind == CodecKind::kDrop) return out.Take();
   if (config.kind == CodecKind::kRaw) {
     for (float x : values) out.Put(x);
     return out.Take();
@@ -113,24 +159,11 @@ std::vector<std::byte> ReferenceRecord(const CodecConfig& config, const std::vec
         codes.push_back(unit > 0 ? Round(config, (values[i] - min) / unit, top, key, i) : 0);
       }
     } else {
-      double squares[16] = {};
+      const std::vector<float> bucket(values.begin() + begin, values.begin() + end);
+      const float scale = Scale(config, bucket);
+      out.Put(scale);
       for (size_t i = begin; i < end; ++i) {
-        squares[(i - begin) % 16] += static_cast<double>(values[i]) * values[i];
-      }
-      for (int width = 8; width > 0; width /= 2) {
-        for (int k = 0; k < width; ++k) squares[k] += squares[k + width];
-      }
-      const float norm = static_cast<float>(std::sqrt(squares[0]));
-      const float top = static_cast<float>((1 << (config.bits - 1)) - 1);
-      out.Put(norm);
-      for (size_t i = begin; i < end; ++i) {
-        if (!(norm > 0)) {
-          codes.push_back(0);
-          continue;
-        }
-        const float position = std::fabs(values[i]) / norm * top;
-        const uint32_t sign = std::signbit(values[i]) ? 1u << (config.bits - 1) : 0;
-        codes.push_back(Round(config, position, top, key, i) | sign);
+        codes.push_back(scale > 0 ? Code(config, values[i], scale, key, i) : 0);
       }
     }
   }

@@ -24,12 +24,15 @@ namespace sluice {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::Contains;
+using ::testing::Each;
 using ::testing::HasSubstr;
 
 absl::Status ReduceRaw(const CollectiveContext& context, std::vector<float>& data) {
   SpanCodec codec(SpanCodec::Kind::kRaw, context, absl::MakeSpan(data));
-  ScatterReduceBuffers buffers;
-  return ScatterReduceAllGather(context, codec, buffers);
+  ScatterReduce operation;
+  return ScatterReduceAllGather(context, codec, operation);
 }
 
 absl::Status RingAllReduce(const CollectiveContext& context, absl::Span<float> data) {
@@ -51,9 +54,11 @@ TEST_P(CollectiveFailure, RankThatLeavesBetweenTheRoundsEndsScatterReduceOnAllOt
     std::vector<float> data(30000, 1.0f);
     if (rank == 2) {
       // Rank 0 gets round 1 of rank 2, rank 1 does not: rank 0 may then wait for rank 1 in round 2.
-      std::vector<std::byte> encoding(40000);
-      EXPECT_EQ(transport.Wait(transport.Send(Rank(0), 9 << 8, encoding), Never()),
-                absl::OkStatus());
+      const std::vector<std::byte> segment(4000);
+      for (int i = 0; i < 10; ++i) {
+        EXPECT_EQ(transport.Wait(transport.Send(Rank(0), 9 << 8, segment), Never()),
+                  absl::OkStatus());
+      }
       return;
     }
     const absl::Status outcome = ReduceRaw(context, data);
@@ -126,11 +131,16 @@ TEST_P(CollectiveFailure, AbortOnEveryRankEndsARing) {
   });
 }
 
-TEST(ScatterReduce, OtherLengthsAreDataLossOnBothSides) {
-  RunRanks(CreateMesh(MeshKind::kInproc, 2), [](Transport& transport, int rank) {
+TEST(ScatterReduce, OtherLengthsAreDataLoss) {
+  std::vector<absl::StatusCode> codes(2);
+  RunRanks(CreateMesh(MeshKind::kInproc, 2), [&](Transport& transport, int rank) {
     std::vector<float> data(rank == 0 ? 100 : 104);
-    EXPECT_EQ(ReduceRaw({transport, 2, 1, Never()}, data).code(), absl::StatusCode::kDataLoss);
+    codes[static_cast<size_t>(rank)] = ReduceRaw({transport, 2, 1, Never()}, data).code();
   });
+  // The second to look may find that the first has gone already.
+  EXPECT_THAT(codes, Contains(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(codes,
+              Each(AnyOf(absl::StatusCode::kDataLoss, absl::StatusCode::kUnavailable)));
 }
 
 TEST(ScatterReduce, AnySendThatFailsEndsItAndLeavesNoRequestBehind) {
@@ -173,7 +183,7 @@ TEST(ScatterReduce, RefusedEncodingNamesItsSender) {
   class Picky : public SpanCodec {
    public:
     using SpanCodec::SpanCodec;
-    absl::Status AddReceived(Rank from, absl::Span<const std::byte> bytes) override {
+    absl::Status AddReceived(Rank, int, absl::Span<const std::byte> bytes) override {
       for (std::byte byte : bytes) {
         if (byte != std::byte{0}) return absl::DataLossError("not zero");
       }
@@ -182,14 +192,14 @@ TEST(ScatterReduce, RefusedEncodingNamesItsSender) {
   };
   auto mesh = CreateInprocTransports(2);
   auto faulty = std::make_unique<FaultyTransport>(std::move(mesh[1]));
-  faulty->CorruptNthSend(1, 5);
+  faulty->CorruptNthSend(1, 5).CorruptNthSend(2, 5);  // in either order: the encoding, the sum
   mesh[1] = std::move(faulty);
   RunRanks(std::move(mesh), [](Transport& transport, int rank) {
     const CollectiveContext context{transport, 2, 1, Never()};
     std::vector<float> data(64);
     Picky codec(SpanCodec::Kind::kRaw, context, absl::MakeSpan(data));
-    ScatterReduceBuffers buffers;
-    const absl::Status outcome = ScatterReduceAllGather(context, codec, buffers);
+    ScatterReduce operation;
+    const absl::Status outcome = ScatterReduceAllGather(context, codec, operation);
     if (rank == 0) {
       EXPECT_EQ(outcome,
                 absl::DataLossError("scatter-reduce-allgather 1: encoding from rank 1: not zero"));

@@ -100,8 +100,8 @@ TEST_P(CollectiveGrid, ScatterReduceSumsRawChunks) {
   Run([&](const CollectiveContext& context, int rank, int64_t elements) {
     std::vector<float> data = WholeNumbers(rank, elements);
     SpanCodec codec(SpanCodec::Kind::kRaw, context, absl::MakeSpan(data));
-    ScatterReduceBuffers buffers;
-    EXPECT_EQ(ScatterReduceAllGather(context, codec, buffers), absl::OkStatus());
+    ScatterReduce operation;
+    EXPECT_EQ(ScatterReduceAllGather(context, codec, operation), absl::OkStatus());
     EXPECT_EQ(data, SumOverRanks(ranks(), elements)) << elements << " elements";
   });
 }
@@ -110,8 +110,8 @@ TEST_P(CollectiveGrid, ScatterReduceGivesTheSameBitsOnEveryRankAndRun) {
   for (SpanCodec::Kind kind : {SpanCodec::Kind::kRaw, SpanCodec::Kind::kTopBytes}) {
     const auto reduce = [&](const CollectiveContext& context, std::vector<float>& data) {
       SpanCodec codec(kind, context, absl::MakeSpan(data));
-      ScatterReduceBuffers buffers;
-      return ScatterReduceAllGather(context, codec, buffers);
+      ScatterReduce operation;
+      return ScatterReduceAllGather(context, codec, operation);
     };
     const auto first = Results(reduce);
     for (const auto& result : first) ExpectSameBits(result, first[0]);
@@ -123,8 +123,8 @@ TEST_P(CollectiveGrid, ScatterReduceOfALossyCodecSumsWhatWasEncoded) {
   Run([&](const CollectiveContext& context, int rank, int64_t elements) {
     std::vector<float> data = RoughNumbers(rank, elements);
     SpanCodec codec(SpanCodec::Kind::kTopBytes, context, absl::MakeSpan(data));
-    ScatterReduceBuffers buffers;
-    EXPECT_EQ(ScatterReduceAllGather(context, codec, buffers), absl::OkStatus());
+    ScatterReduce operation;
+    EXPECT_EQ(ScatterReduceAllGather(context, codec, operation), absl::OkStatus());
 
     // The owner's values exact, the others' encoded once, in ascending order; then the sum encoded.
     std::vector<std::vector<float>> inputs;
@@ -145,13 +145,13 @@ TEST_P(CollectiveGrid, ScatterReduceOfALossyCodecSumsWhatWasEncoded) {
 
 TEST_P(CollectiveGrid, ScatterReduceTakesBuffersThatOtherSizesUsed) {
   RunRanks(CreateMesh(kind(), ranks()), [&](Transport& transport, int rank) {
-    ScatterReduceBuffers buffers;
-    uint32_t operation = 0;
+    ScatterReduce operation;
+    uint32_t number = 0;
     for (int64_t elements : {1001, 7, 0, 50000, 1001}) {
       std::vector<float> data = WholeNumbers(rank, elements);
-      const CollectiveContext context{transport, ranks(), operation++, Never()};
+      const CollectiveContext context{transport, ranks(), number++, Never()};
       SpanCodec codec(SpanCodec::Kind::kRaw, context, absl::MakeSpan(data));
-      EXPECT_EQ(ScatterReduceAllGather(context, codec, buffers), absl::OkStatus());
+      EXPECT_EQ(ScatterReduceAllGather(context, codec, operation), absl::OkStatus());
       EXPECT_EQ(data, SumOverRanks(ranks(), elements));
     }
   });

@@ -32,20 +32,36 @@ absl::Span<float> SpanCodec::Chunk(int chunk) const {
   return data_.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
 }
 
-size_t SpanCodec::ChunkBytes(int chunk) const {
-  return Chunk(chunk).size() * (kind_ == Kind::kRaw ? 4 : 2);
+absl::Span<float> SpanCodec::Segment(int chunk, int segment) const {
+  return Chunk(chunk).subspan(static_cast<size_t>(segment) * kSegment, kSegment);
 }
 
-void SpanCodec::EncodeMine(int chunk, absl::Span<std::byte> out) {
-  EXPECT_NE(chunk, self_);
-  ASSERT_EQ(out.size(), ChunkBytes(chunk));
+int SpanCodec::Segments(int chunk) const {
+  return static_cast<int>(std::max<size_t>(1, (Chunk(chunk).size() + kSegment - 1) / kSegment));
+}
+
+size_t SpanCodec::SegmentBytes(int chunk, int segment) const {
+  return Segment(chunk, segment).size() * (kind_ == Kind::kRaw ? 4 : 2);
+}
+
+void SpanCodec::Encode(absl::Span<const float> values, absl::Span<std::byte> out) const {
   const size_t width = kind_ == Kind::kRaw ? 4 : 2;
-  const absl::Span<float> values = Chunk(chunk);
+  ASSERT_EQ(out.size(), values.size() * width);
   for (size_t i = 0; i < values.size(); ++i) {
     // The upper bytes come last in little-endian order.
     std::memcpy(out.data() + i * width, reinterpret_cast<const std::byte*>(&values[i]) + 4 - width,
                 width);
   }
+}
+
+void SpanCodec::EncodeMine(int chunk, int segment, absl::Span<std::byte> out) {
+  EXPECT_NE(chunk, self_);
+  Encode(Segment(chunk, segment), out);
+}
+
+void SpanCodec::Arrived(Rank from, absl::Span<const std::byte>) {
+  EXPECT_NE(from, Rank(self_));
+  ++arrived_;
 }
 
 float SpanCodec::Decode(absl::Span<const std::byte> bytes, size_t i) const {
@@ -55,28 +71,25 @@ float SpanCodec::Decode(absl::Span<const std::byte> bytes, size_t i) const {
   return value;
 }
 
-absl::Status SpanCodec::AddReceived(Rank from, absl::Span<const std::byte> bytes) {
-  EXPECT_GT(from.value, last_from_) << "not in ascending order";
-  last_from_ = from.value;
-  const absl::Span<float> sums = Chunk(self_);
+absl::Status SpanCodec::AddReceived(Rank from, int segment, absl::Span<const std::byte> bytes) {
+  last_from_.resize(static_cast<size_t>(Segments(self_)), -1);
+  EXPECT_GT(from.value, last_from_[static_cast<size_t>(segment)]) << "not in ascending order";
+  last_from_[static_cast<size_t>(segment)] = from.value;
+  const absl::Span<float> sums = Segment(self_, segment);
   for (size_t i = 0; i < sums.size(); ++i) sums[i] += Decode(bytes, i);
   return absl::OkStatus();
 }
 
-void SpanCodec::EncodeSum(absl::Span<std::byte> out) {
-  const size_t width = kind_ == Kind::kRaw ? 4 : 2;
-  const absl::Span<float> sums = Chunk(self_);
-  ASSERT_EQ(out.size(), sums.size() * width);
-  for (size_t i = 0; i < sums.size(); ++i) {
-    std::memcpy(out.data() + i * width, reinterpret_cast<const std::byte*>(&sums[i]) + 4 - width,
-                width);
-    sums[i] = Decode(out, i);
-  }
+void SpanCodec::EncodeSum(int segment, absl::Span<std::byte> out) {
+  EXPECT_EQ(segment, sums_++) << "not in order";
+  const absl::Span<float> sums = Segment(self_, segment);
+  Encode(sums, out);
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] = Decode(out, i);
 }
 
-absl::Status SpanCodec::TakeSum(int chunk, absl::Span<const std::byte> bytes) {
+absl::Status SpanCodec::TakeSum(int chunk, int segment, absl::Span<const std::byte> bytes) {
   EXPECT_NE(chunk, self_);
-  const absl::Span<float> values = Chunk(chunk);
+  const absl::Span<float> values = Segment(chunk, segment);
   for (size_t i = 0; i < values.size(); ++i) values[i] = Decode(bytes, i);
   return absl::OkStatus();
 }

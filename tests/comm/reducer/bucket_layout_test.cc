@@ -5,6 +5,7 @@
 #include <numeric>
 #include <string>
 
+#include "comm/reducer/frame_header.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -66,7 +67,9 @@ TEST(BucketLayout, FillsBucketsInOrderWithoutSplittingTensors) {
 
 TEST(BucketLayout, PiecesCoverEveryTensorOnceAndInOrder) {
   for (int world_size : {1, 2, 3, 4, 7, 8, 64}) {
-    const BucketLayout layout = Make({10, 1300, 33, 5000, 3, 777, 270, 1}, 8192, world_size);
+    const BucketLayout layout =
+        Make({10, 1300, 33, 5000, 3, 777, 270, 1, 5 * BucketLayout::kSegmentElements + 7, 9}, 8192,
+             world_size);
     std::vector<int64_t> covered(layout.tensors().size(), 0);
     for (size_t b = 0; b < layout.buckets().size(); ++b) {
       const auto& bucket = layout.buckets()[b];
@@ -74,13 +77,18 @@ TEST(BucketLayout, PiecesCoverEveryTensorOnceAndInOrder) {
       int64_t at = 0;
       for (const auto& chunk : bucket.chunks) {
         EXPECT_EQ(chunk.range.begin, at);
-        for (const Piece& piece : chunk.pieces) {
-          EXPECT_EQ(piece.bucket_offset, at);
-          EXPECT_EQ(piece.in_tensor.begin, covered[piece.tensor]);
-          EXPECT_EQ(piece.in_tensor.begin % 4, 0);
-          EXPECT_EQ(layout.places()[piece.tensor].offset + piece.in_tensor.begin, at);
-          covered[piece.tensor] = piece.in_tensor.end;
-          at += piece.in_tensor.size();
+        ASSERT_FALSE(chunk.segments.empty());
+        for (const std::vector<Piece>& segment : chunk.segments) {
+          const int64_t begin = at;
+          for (const Piece& piece : segment) {
+            EXPECT_EQ(piece.bucket_offset, at);
+            EXPECT_EQ(piece.in_tensor.begin, covered[piece.tensor]);
+            EXPECT_EQ(piece.in_tensor.begin % 4, 0);
+            EXPECT_EQ(layout.places()[piece.tensor].offset + piece.in_tensor.begin, at);
+            covered[piece.tensor] = piece.in_tensor.end;
+            at += piece.in_tensor.size();
+          }
+          EXPECT_LT(at - begin, BucketLayout::kSegmentElements + 4);
         }
         EXPECT_EQ(chunk.range.end, at);
       }
@@ -92,29 +100,32 @@ TEST(BucketLayout, PiecesCoverEveryTensorOnceAndInOrder) {
   }
 }
 
-TEST(BucketLayout, PredictedBytesPerTensorAddUpToTheChunks) {
-  for (int world_size : {1, 2, 3, 7, 8}) {
-    const BucketLayout layout = Make({10, 1300, 33, 5000, 3, 777, 270, 1}, 8192, world_size);
-    const std::vector<CodecConfig> choices = ManyCodecs();
-    std::vector<CodecConfig> codecs;
-    double predicted = layout.FixedWireBytes();
-    for (size_t t = 0; t < layout.tensors().size(); ++t) {
-      codecs.push_back(choices[(3 * t + 4) % choices.size()]);
-      predicted += layout.TensorWireBytes(static_cast<int>(t), codecs.back());
-    }
-    int64_t chunk_bytes = 0;
-    for (size_t b = 0; b < layout.buckets().size(); ++b) {
-      for (int c = 0; c < world_size; ++c) {
-        chunk_bytes += layout.ChunkBytes(static_cast<int>(b), c, codecs);
-      }
-    }
-    EXPECT_DOUBLE_EQ(predicted, 2.0 * (world_size - 1) * chunk_bytes / world_size);
-  }
+TEST(BucketLayout, ALongChunkIsCutIntoSegments) {
+  const BucketLayout layout = Make({4 * BucketLayout::kSegmentElements + 4}, 1024, 2);
+  EXPECT_EQ(layout.buckets()[0].chunks[0].segments.size(), 3u);
+  EXPECT_EQ(layout.buckets()[0].chunks[1].segments.size(), 2u);
+  EXPECT_DOUBLE_EQ(layout.FixedWireBytes(), 2.0 * 5 * kFrameHeaderBytes / 2);
 }
 
-TEST(BucketLayout, AnEmptyChunkIsAHeaderAlone) {
+TEST(BucketLayout, AnEmptyChunkHasOneEmptySegment) {
   const BucketLayout layout = Make({5}, 1024, 4);
-  EXPECT_EQ(layout.ChunkBytes(0, 1, {CodecConfig{}}), 24);
+  ASSERT_EQ(layout.buckets()[0].chunks[1].segments.size(), 1u);
+  EXPECT_TRUE(layout.buckets()[0].chunks[1].segments[0].empty());
+}
+
+TEST(BucketLayout, PartsOfAFactorCoverItOnce) {
+  for (int64_t elements : {1, 3, 4, 8, 100, 4097}) {
+    for (int world_size : {1, 2, 3, 7, 8}) {
+      int64_t at = 0;
+      for (int chunk = 0; chunk < world_size; ++chunk) {
+        const ElementRange part = FactorPart(elements, world_size, chunk);
+        EXPECT_EQ(part.begin, at);
+        EXPECT_GE(part.size(), 0);
+        at = part.end;
+      }
+      EXPECT_EQ(at, elements);
+    }
+  }
 }
 
 TEST(BucketLayout, RefusesWhatItCannotLayOut) {

@@ -28,6 +28,7 @@ class ForwardingTransport : public Transport {
                                 absl::Time deadline) override {
     return inner_->WaitAny(requests, deadline);
   }
+  void Wake() override { inner_->Wake(); }
   void Abort(absl::string_view reason) override { inner_->Abort(reason); }
   TransportCounters counters() const override { return inner_->counters(); }
 

@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 using Frame = std::array<std::byte, kFrameHeaderBytes>;
 
-constexpr FrameHeader kHeader = {3, 5, 7, Step(0x0102030405060708)};
+constexpr FrameHeader kHeader = {3, 5, 7, Step(0x0102030405060708), 6, 2, -2};
 
 Frame Written(const FrameHeader& header) {
   Frame frame;
@@ -23,8 +23,10 @@ Frame Written(const FrameHeader& header) {
 }
 
 TEST(FrameHeader, HasTheDocumentedBytes) {
-  const unsigned char expected[] = {'S', 'L', 'F', 1, 3, 0, 0, 0, 5, 0, 0, 0,
-                                    7,   0,   0,   0, 8, 7, 6, 5, 4, 3, 2, 1};
+  const unsigned char expected[] = {'S', 'L', 'F', 2, 3, 0, 0, 0, 5, 0, 0, 0,
+                                    7,   0,   0,   0, 8, 7, 6, 5, 4, 3, 2, 1,
+                                    6,   0,   0,   0, 0, 0, 0, 0, 2, 0, 0, 0,
+                                    0,   0,   0,   0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
   const Frame frame = Written(kHeader);
   for (size_t i = 0; i < frame.size(); ++i) {
     EXPECT_EQ(static_cast<int>(frame[i]), expected[i]) << "byte " << i;
@@ -39,6 +41,9 @@ TEST(FrameHeader, ReadInvertsWrite) {
   EXPECT_EQ(header->newest_plan, kHeader.newest_plan);
   EXPECT_EQ(header->bucket, kHeader.bucket);
   EXPECT_EQ(header->step, kHeader.step);
+  EXPECT_EQ(header->segment, kHeader.segment);
+  EXPECT_EQ(header->sent_ns, kHeader.sent_ns);
+  EXPECT_EQ(header->reverse_ns, kHeader.reverse_ns);
 }
 
 TEST(FrameHeader, EveryTruncationIsDataLoss) {
@@ -63,7 +68,7 @@ TEST(FrameHeader, AnotherFormatIsRefusedWithBothVersions) {
   frame[3] = std::byte{9};
   const absl::Status status = ReadFrameHeader(frame).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("format 9, expected 1"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("format 9, expected 2"));
 }
 
 TEST(FrameHeader, AnotherOperationIsRefusedWithBothRanksAndValues) {
@@ -83,6 +88,9 @@ TEST(FrameHeader, AnotherOperationIsRefusedWithBothRanksAndValues) {
   other = kHeader;
   other.bucket = 2;
   EXPECT_THAT(check(other), HasSubstr("rank 4 sent bucket 2, rank 1 is at bucket 7"));
+  other = kHeader;
+  other.segment = 2;
+  EXPECT_THAT(check(other), HasSubstr("rank 4 sent segment 2, rank 1 is at segment 6"));
   other = kHeader;
   other.step = Step(-1);
   EXPECT_THAT(check(other), AllOf(HasSubstr("rank 4 sent step "), HasSubstr("rank 1 is at step ")));

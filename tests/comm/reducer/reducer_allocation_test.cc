@@ -1,3 +1,4 @@
+#include <deque>
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -82,37 +83,45 @@ TEST_F(ReducerAllocationTest, TheCommThreadAllocatesOnlyAtANewPlan) {
   std::vector<PlanLedger> ledgers(2, PlanLedger(layout));
   std::vector<SnapshotSender> windows;
   for (int r = 0; r < 2; ++r) windows.emplace_back(layout, Rank(r), Rank(2), 1000, 0.9);
-  std::vector<BucketCodec> codecs;
-  for (int r = 0; r < 2; ++r) codecs.emplace_back(layout, Rank(r), true, 3, &windows[r]);
+  const int buckets = static_cast<int>(layout.buckets().size());
+  std::deque<BucketCodec> codecs[2];
+  for (int r = 0; r < 2; ++r) {
+    for (int b = 0; b < buckets; ++b) {
+      codecs[r].emplace_back(layout, b, BucketCodecOptions{Rank(r), true, 3, &windows[r]});
+    }
+  }
   std::vector<float> data[2] = {std::vector<float>(5000, 0.25f), std::vector<float>(5000, 0.75f)};
   std::vector<std::byte> frame(1 << 16);
   for (PlanLedger& ledger : ledgers) {
     ASSERT_TRUE(ledger.Offer(MixedPlan(layout)).ok());
     ASSERT_TRUE(ledger.Agree(1).ok());
   }
-  for (int r = 0; r < 2; ++r) codecs[r].UsePlan(ledgers[r].InForce(Step(1)));
+  for (int r = 0; r < 2; ++r) {
+    for (BucketCodec& codec : codecs[r]) codec.UsePlan(ledgers[r].InForce(Step(1)));
+  }
 
   bool good = true;
   counting = true;
   for (int64_t s = 1; s < 10; ++s) {
-    for (int b = 0; b < static_cast<int>(layout.buckets().size()); ++b) {
+    for (int b = 0; b < buckets; ++b) {
       for (int r = 0; r < 2; ++r) {
         good = good && ledgers[r].InForce(Step(s)).version == 1;
         const auto elements = static_cast<size_t>(layout.buckets()[b].elements);
-        codecs[r].Start(Step(s), b, 1, absl::MakeSpan(data[r]).first(elements));
+        codecs[r][b].Start(Step(s), 1, absl::MakeSpan(data[r]).first(elements));
       }
       for (int r = 0; r < 2; ++r) {
-        const auto bytes = absl::MakeSpan(frame).first(codecs[r].ChunkBytes(1 - r));
-        codecs[r].EncodeMine(1 - r, bytes);
-        good = good && codecs[1 - r].AddReceived(Rank(r), bytes).ok();
+        const auto bytes = absl::MakeSpan(frame).first(codecs[r][b].SegmentBytes(1 - r, 0));
+        codecs[r][b].EncodeMine(1 - r, 0, bytes);
+        good = good && codecs[1 - r][b].AddReceived(Rank(r), 0, bytes).ok();
       }
       for (int r = 0; r < 2; ++r) {
-        const auto bytes = absl::MakeSpan(frame).first(codecs[r].ChunkBytes(r));
-        codecs[r].EncodeSum(bytes);
-        good = good && codecs[1 - r].TakeSum(r, bytes).ok();
+        const auto bytes = absl::MakeSpan(frame).first(codecs[r][b].SegmentBytes(r, 0));
+        codecs[r][b].EncodeSum(0, bytes);
+        good = good && codecs[1 - r][b].TakeSum(r, 0, bytes).ok();
       }
       for (int r = 0; r < 2; ++r) {
-        good = good && ledgers[r].Agree(codecs[r].lowest_newest_plan()).ok();
+        codecs[r][b].Finish();
+        good = good && ledgers[r].Agree(codecs[r][b].lowest_newest_plan()).ok();
       }
     }
   }

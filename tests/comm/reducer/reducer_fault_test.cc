@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "comm/reducer/reducer.h"
+#include "comm/reducer/frame_header.h"
 #include "comm/transport/faulty_transport.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -54,11 +55,12 @@ TEST(ReducerFault, ADamagedFrameIsRefusedByItsReceiver) {
   };
   const Damage damages[] = {
       {0, absl::StatusCode::kDataLoss, "does not start with"},
-      {3, absl::StatusCode::kFailedPrecondition, "frame format 254, expected 1"},
+      {3, absl::StatusCode::kFailedPrecondition, "frame format 253, expected 2"},
       {4, absl::StatusCode::kFailedPrecondition, "rank 0 sent plan version 255, rank 1 is at"},
       {12, absl::StatusCode::kFailedPrecondition, "rank 0 sent bucket 255, rank 1 is at bucket 0"},
       {16, absl::StatusCode::kFailedPrecondition, "rank 0 sent step 255, rank 1 is at step 0"},
-      {24, absl::StatusCode::kDataLoss, "tensor head."},
+      {24, absl::StatusCode::kFailedPrecondition, "rank 0 sent segment 255, rank 1 is at"},
+      {kFrameHeaderBytes, absl::StatusCode::kDataLoss, "tensor head."},
   };
   for (const Damage& damage : damages) {
     SCOPED_TRACE(damage.says);

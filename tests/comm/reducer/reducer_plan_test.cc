@@ -99,15 +99,9 @@ TEST(ReducerPlan, RanksSwitchTogetherWhilePlansArriveAtAnyMoment) {
 }
 
 TEST(ReducerPlan, SumOfResultsPlusResidualsIsTheSumOfInputs) {
-  constexpr int64_t kSteps = 200;
+  constexpr int64_t kSteps = 1000;
   constexpr int kRanks = 3;
-  const std::vector<CodecConfig> codecs = {kMaxMin4,
-                                           {CodecKind::kL2Norm, 8, 128, true},
-                                           kRaw,
-                                           kFp16,
-                                           {CodecKind::kMaxMin, 3, 64, true},
-                                           {CodecKind::kBf16},
-                                           {CodecKind::kMaxMin, 6, 256}};
+  const std::vector<CodecConfig> codecs = ManyCodecs();
   const World world = MakeWorld(kRanks);
   const BucketLayout layout = world.Layout();
   std::vector<std::vector<double>> balance;  // inputs - results - residuals, by tensor
@@ -139,7 +133,7 @@ TEST(ReducerPlan, SumOfResultsPlusResidualsIsTheSumOfInputs) {
     }
   });
 
-  EXPECT_EQ(last_version, 20u);
+  EXPECT_EQ(last_version, kSteps / 10);
   double largest_residual = 0;
   for (size_t t = 0; t < balance.size(); ++t) {
     for (size_t i = 0; i < balance[t].size(); ++i) {
@@ -152,8 +146,8 @@ TEST(ReducerPlan, SumOfResultsPlusResidualsIsTheSumOfInputs) {
         balance[t][i] -= residuals[r][t][i];
         largest_residual = std::max(largest_residual, std::abs(double{residuals[r][t][i]}));
       }
-      // 200 steps of about five fp32 roundings of values of about 1.
-      EXPECT_NEAR(balance[t][i], 0, 1e-5) << "tensor " << t << " element " << i;
+      // 1000 steps of about five fp32 roundings of values of up to some tens, after a drop.
+      EXPECT_NEAR(balance[t][i], 0, 1e-3) << "tensor " << t << " element " << i;
     }
   }
   EXPECT_GT(largest_residual, 1e-3) << "the codecs lost nothing: the test shows nothing";

@@ -1,5 +1,7 @@
 #include "comm/reducer/window_snapshot.h"
 
+#include "comm/reducer/frame_header.h"
+
 #include <cstring>
 #include <future>
 #include <string>
@@ -43,7 +45,7 @@ class WindowSnapshotTest : public testing::Test {
   // One step in which every element of rank `r`'s chunk is `value`.
   absl::Status Step1(int r, int64_t step, float value) {
     const std::vector<float> chunk(layout_.buckets()[0].chunks[r].range.size(), value);
-    senders_[r].Add(Step(step), 0, chunk);
+    senders_[r].Add(Step(step), 0, layout_.buckets()[0].chunks[r].range.begin, chunk);
     return senders_[r].EndStep(Step(step), *transports_[r]);
   }
 
@@ -246,9 +248,11 @@ TEST(ReducerWindows, TheProfilerGetsTheMeanGradientOfAWindow) {
           int64_t gradients = 0;  // to each of two others in each round
           for (size_t b = 0; b < layout.buckets().size(); ++b) {
             for (int c = 0; c < 3; ++c) {
-              gradients += layout.ChunkBytes(static_cast<int>(b), c,
-                                             std::vector<CodecConfig>(layout.tensors().size())) *
-                           (c == rank.value ? 2 : 1);
+              for (const auto& segment : layout.buckets()[b].chunks[c].segments) {
+                size_t bytes = kFrameHeaderBytes;
+                for (const Piece& piece : segment) bytes += EncodedBytes({}, piece.in_tensor.size());
+                gradients += static_cast<int64_t>(bytes) * (c == rank.value ? 2 : 1);
+              }
             }
           }
           EXPECT_EQ(stats->sent_bytes, gradients) << "windows do not count";

@@ -44,8 +44,9 @@ void World::Run(const std::function<void(Rank, Reducer&)>& body,
 }
 
 std::vector<TensorInfo> MixedTensors() {
-  return {{"head.bias", 10},  {"head.weight", 1300},  {"block2.norm", 33},  {"block2.weight", 5000},
-          {"block1.bias", 3}, {"block1.weight", 777}, {"stem.weight", 270}, {"stem.bias", 1}};
+  return {{"head.bias", 10},   {"head.weight", 1300, 10},  {"block2.norm", 33},
+          {"block2.weight", 5000, 50}, {"block1.bias", 3}, {"block1.weight", 777, 21},
+          {"stem.weight", 270, 30},  {"stem.bias", 1}};
 }
 
 float TestGradient(Step step, int tensor, Rank rank, int64_t element) {
@@ -86,13 +87,15 @@ std::vector<float> NaiveMean(const BucketLayout& layout, Step step) {
   for (const TensorInfo& tensor : layout.tensors()) by_tensor.emplace_back(tensor.elements);
   for (const BucketLayout::Bucket& bucket : layout.buckets()) {
     for (int owner = 0; owner < world_size; ++owner) {
-      for (const Piece& piece : bucket.chunks[owner].pieces) {
-        for (int64_t i = piece.in_tensor.begin; i < piece.in_tensor.end; ++i) {
-          float sum = TestGradient(step, piece.tensor, Rank(owner), i) * scale;
-          for (int r = 0; r < world_size; ++r) {
-            if (r != owner) sum += TestGradient(step, piece.tensor, Rank(r), i) * scale;
+      for (const std::vector<Piece>& segment : bucket.chunks[owner].segments) {
+        for (const Piece& piece : segment) {
+          for (int64_t i = piece.in_tensor.begin; i < piece.in_tensor.end; ++i) {
+            float sum = TestGradient(step, piece.tensor, Rank(owner), i) * scale;
+            for (int r = 0; r < world_size; ++r) {
+              if (r != owner) sum += TestGradient(step, piece.tensor, Rank(r), i) * scale;
+            }
+            by_tensor[piece.tensor][i] = sum;
           }
-          by_tensor[piece.tensor][i] = sum;
         }
       }
     }
@@ -117,7 +120,15 @@ std::vector<CodecConfig> ManyCodecs() {
           {CodecKind::kMaxMin, 8, 1024},
           {CodecKind::kL2Norm, 2, 64},
           {CodecKind::kL2Norm, 4, 512, true},
-          {CodecKind::kL2Norm, 8, 256}};
+          {CodecKind::kL2Norm, 8, 256},
+          {CodecKind::kSign, 1, 64},
+          {CodecKind::kClipped, 2, 128},
+          {CodecKind::kTernary, 2, 128},
+          {CodecKind::kDrop},
+          {CodecKind::kTopK, 32, 0, false, 20000, true},
+          {CodecKind::kTopK, 8, 0, false, 100000},
+          {CodecKind::kLowRank, 32, 0, false, 0, false, 2},
+          {CodecKind::kLowRank, 8, 0, false, 0, false, 4}};
 }
 
 }  // namespace sluice

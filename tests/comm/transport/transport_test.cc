@@ -240,6 +240,26 @@ TEST_P(TransportTest, TestTellsTheOutcomeOnceItIsThere) {
   });
 }
 
+TEST_P(TransportTest, WakeEndsOneWaitAny) {
+  RunRanks(CreateMesh(GetParam(), 2), [](Transport& transport, int rank) {
+    if (rank == 1) {
+      Meet(transport, 0);  // stays until then
+      return;
+    }
+    std::vector<std::byte> byte(1);
+    const RequestId never = transport.Receive(Rank(1), 77, absl::MakeSpan(byte));
+    std::thread waker([&] { transport.Wake(); });
+    EXPECT_EQ(transport.WaitAny({never}, Never()), std::nullopt);
+    waker.join();
+    EXPECT_EQ(transport.WaitAny({never}, absl::Now() + absl::Milliseconds(2)), std::nullopt);
+    transport.Wake();
+    transport.Wake();
+    EXPECT_EQ(transport.WaitAny({never}, Never()), std::nullopt) << "the next one";
+    Meet(transport, 1);
+    EXPECT_FALSE(transport.Wait(never, absl::Now()).ok());
+  });
+}
+
 TEST_P(TransportTest, WaitAnyNamesTheOneThatIsOver) {
   RunRanks(CreateMesh(GetParam(), 2), [](Transport& transport, int rank) {
     std::vector<std::byte> bytes(16), other(16);

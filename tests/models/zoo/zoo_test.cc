@@ -14,7 +14,7 @@ int64_t Count(const Network& network) {
 
 class ZooTest : public testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(Names, ZooTest, testing::Values("cnn", "resnet18"));
+INSTANTIATE_TEST_SUITE_P(Names, ZooTest, testing::Values("cnn", "resnet18", "vgg11"));
 
 TEST_P(ZooTest, GivesTenLogitsPerImage) {
   const auto network = BuildNetwork(GetParam(), 1);
@@ -51,10 +51,18 @@ TEST(Zoo, Resnet18Has11172810ParametersIn62Tensors) {
   EXPECT_EQ(network->buffers().size(), 60u);  // mean, variance and count of 20 batch norms
 }
 
+TEST(Zoo, Vgg11Has28148362ParametersIn38Tensors) {
+  const auto network = *BuildNetwork("vgg11", 1);
+  EXPECT_EQ(Count(*network), 28148362);
+  EXPECT_EQ(network->parameters().size(), 38u);
+  EXPECT_EQ(network->buffers().size(), 24u);  // mean, variance and count of 8 batch norms
+}
+
 TEST(Zoo, AnUnknownNameIsRefusedWithTheKnownOnes) {
   const auto network = BuildNetwork("vgg", 1);
   EXPECT_EQ(network.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(network.status().message()), testing::HasSubstr("cnn or resnet18"));
+  EXPECT_THAT(std::string(network.status().message()),
+              testing::HasSubstr("cnn, resnet18 or vgg11"));
 }
 
 }  // namespace

@@ -193,7 +193,7 @@ TEST(JobLoader, UnknownWordNamesTheNearestAndAll) {
             "a.yaml:1: compression.policy: unknown word \"lgrecco\": did you mean \"lgreco\"? "
             "Accepted: none, uniform, lgreco");
   EXPECT_EQ(ErrorOf("model: {name: transformer}"),
-            "a.yaml:1: model.name: unknown word \"transformer\": accepted are cnn, resnet18");
+            "a.yaml:1: model.name: unknown word \"transformer\": accepted are cnn, resnet18, vgg11");
 }
 
 TEST(JobLoader, ElementsOfListsAreChecked) {
@@ -272,6 +272,46 @@ TEST(JobLoader, NormQuantizerNeedsTwoCandidateBits) {
   EXPECT_THAT(ErrorOf("compression: {quantizer: l2norm, candidate_bits: [4, 1]}"),
               StartsWith("a.yaml:1: compression.candidate_bits: "));
   EXPECT_TRUE(Parse("compression: {quantizer: maxmin, candidate_bits: [4, 1]}").ok());
+}
+
+TEST(JobLoader, NormQuantizerMayHaveOneUniformBitThatAnotherCodecUses) {
+  EXPECT_TRUE(Parse("compression: {policy: uniform, quantizer: l2norm, uniform_codec: clipped, "
+                    "uniform_bits: 1}")
+                  .ok());
+}
+
+TEST(JobLoader, ValueBitsAreOneOfFour) {
+  EXPECT_EQ(ErrorOf("compression: {value_bits: 12}"),
+            "a.yaml:1: compression.value_bits: expected 32, 16, 8 or 4, got 12");
+}
+
+TEST(JobLoader, FactorsHaveNoFourBits) {
+  EXPECT_EQ(ErrorOf("compression:\n  policy: uniform\n  uniform_codec: lowrank\n  value_bits: 4\n"),
+            "a.yaml:4: compression.value_bits: compression.uniform_codec lowrank (set at a.yaml:3) "
+            "sends factors with 32, 16 or 8 bits, got 4: raise it");
+  EXPECT_TRUE(Parse("compression: {policy: uniform, uniform_codec: topk, value_bits: 4}").ok());
+}
+
+TEST(JobLoader, ClippedHasFourBitsAtMost) {
+  EXPECT_THAT(
+      ErrorOf("compression: {policy: uniform, uniform_codec: clipped, uniform_bits: 5}"),
+      StartsWith("a.yaml:1: compression.uniform_bits: compression.uniform_codec clipped (set "
+                 "at a.yaml:1) has 1 to 4 bits, got 5"));
+}
+
+TEST(JobLoader, LgrecoNeedsAQuantiserAsItsReference) {
+  EXPECT_EQ(
+      ErrorOf("compression:\n  uniform_codec: topk\n"),
+      "a.yaml:2: compression.uniform_codec: compression.policy lgreco needs a quantiser as its "
+      "reference, got topk: leave it at quantizer, or use policy uniform");
+}
+
+TEST(JobLoader, OnlyTheQuantizerRoundsStochastically) {
+  EXPECT_THAT(
+      ErrorOf("compression: {policy: uniform, uniform_codec: sign, rounding: stochastic}"),
+      StartsWith("a.yaml:1: compression.rounding: compression.uniform_codec sign (set at a.yaml:1) "
+                 "rounds to nearest"));
+  EXPECT_TRUE(Parse("compression: {policy: uniform, rounding: stochastic}").ok());
 }
 
 // Several errors.

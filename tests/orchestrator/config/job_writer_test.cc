@@ -100,7 +100,10 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     proto::JobConfig job;
     SetDefaults(job);
     Scrambler(seed).Scramble(job);
+    // Where not every pair of values goes together.
     job.mutable_compression()->set_quantizer("maxmin");
+    job.mutable_compression()->set_uniform_codec("quantizer");
+    job.mutable_compression()->set_value_bits(8);
     const std::string yaml = JobToYaml(job);
     const auto back = ParseJob(yaml, JobFormat::kYaml, "written", {});
     ASSERT_TRUE(back.ok()) << back.status() << "\n" << yaml;

@@ -145,11 +145,12 @@ TEST(RunRecorder, EveryFileHasWholeLines) {
   ASSERT_TRUE(recorder.ok()) << recorder.status();
   (*recorder)->OnStarted(AStart(), {1000, 4000});
   (*recorder)->OnSteps({AStep(0), AStep(1)});
+  (*recorder)->OnReport(proto::StepReport());
   (*recorder)->OnPolicy(proto::CompressionPolicy());
   (*recorder)->OnWindow(proto::WindowStatistics());
   (*recorder)->OnEnd(AFailure());
   for (const auto& [name, count] : std::vector<std::pair<std::string, int>>{
-           {"metrics.jsonl", 2}, {"policies.jsonl", 1}, {"stats.jsonl", 1}, {"summary.json", 1}}) {
+           {"metrics.jsonl", 2}, {"timings.jsonl", 1}, {"policies.jsonl", 1}, {"stats.jsonl", 1}, {"summary.json", 1}}) {
     std::ifstream file(directory + "/" + name);
     std::string line;
     int lines = 0;

@@ -1,4 +1,5 @@
 #include <set>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -62,6 +63,68 @@ TEST(CandidateCodecs, L2NormOfOneBitIsLeftOut) {
   for (const auto& codec : CandidateCodecs(config)) EXPECT_NE(codec.bits(), 1);
 }
 
+proto::CodecChoice Uniform(const std::string& codec) {
+  auto config = Config("uniform");
+  config.set_uniform_codec(codec);
+  config.set_uniform_density(0.001);
+  config.set_uniform_rank(2);
+  config.set_value_bits(16);
+  return UniformCodec(config);
+}
+
+TEST(UniformCodec, EachHasItsOwnParametersAndNoOthers) {
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"", "kind: CODEC_MAXMIN bits: 4 bucket_size: 512"},
+      {"quantizer", "kind: CODEC_MAXMIN bits: 4 bucket_size: 512"},
+      {"fp16", "kind: CODEC_FP16"},
+      {"bf16", "kind: CODEC_BF16"},
+      {"sign", "kind: CODEC_SIGN bits: 1 bucket_size: 512"},
+      {"clipped", "kind: CODEC_CLIPPED bits: 4 bucket_size: 512"},
+      {"ternary", "kind: CODEC_TERNARY bits: 2 bucket_size: 512"},
+      {"topk", "kind: CODEC_TOP_K bits: 16 density_ppm: 1000"},
+      {"lowrank", "kind: CODEC_LOW_RANK bits: 16 rank: 2"}};
+  for (const auto& [name, text] : expected) {
+    EXPECT_EQ(Uniform(name).ShortDebugString(), text) << name;
+  }
+}
+
+TEST(UniformCodec, DensityStaysWithinAMillion) {
+  auto config = Config("uniform");
+  config.set_uniform_codec("topk");
+  config.set_uniform_density(1e-9);
+  EXPECT_EQ(UniformCodec(config).density_ppm(), 1);
+  config.set_uniform_density(1);
+  EXPECT_EQ(UniformCodec(config).density_ppm(), 1000000);
+}
+
+TEST(IsEligible, LowRankNeedsFactorsThatHalveTheLayer) {
+  auto config = Config("uniform");
+  config.set_uniform_codec("lowrank");
+  config.set_uniform_rank(4);
+  EXPECT_TRUE(IsEligible(config, Tensor({64, 3 * 64})));    // 1024 of 12288
+  EXPECT_FALSE(IsEligible(config, Tensor({64, 1, 3, 3})));  // smaller than min_elements
+  config.set_min_elements(1);
+  EXPECT_FALSE(IsEligible(config, Tensor({64, 1, 3, 3})));  // 292 of 576
+  EXPECT_FALSE(IsEligible(config, Tensor({16, 16})));       // 128 of 256: half is not less
+  EXPECT_TRUE(IsEligible(config, Tensor({16, 17})));        // 132 of 272
+}
+
+TEST(IsEligible, RankIsAtMostTheShorterSide) {
+  auto config = Config("uniform");
+  config.set_uniform_codec("lowrank");
+  config.set_uniform_rank(256);
+  EXPECT_FALSE(IsEligible(config, Tensor({10, 4096})));  // rank 10: more than the layer itself
+  config.set_uniform_rank(4);
+  EXPECT_TRUE(IsEligible(config, Tensor({10, 4096})));
+}
+
+TEST(IsEligible, OtherCodecsDoNotAskForAShape) {
+  auto config = Config("uniform");
+  config.set_uniform_codec("topk");
+  config.set_uniform_rank(256);
+  EXPECT_TRUE(IsEligible(config, Tensor({10, 4096})));
+}
+
 TEST(IsEligible, MatricesWithEnoughElementsAre) {
   EXPECT_TRUE(IsEligible(Config(), Tensor({32, 32})));
   EXPECT_TRUE(IsEligible(Config(), Tensor({16, 8, 3, 3})));
@@ -94,6 +157,17 @@ TEST(CreateCompressionPolicy, OneBitReferenceOfL2NormIsRefused) {
   const auto policy = CreateCompressionPolicy(config);
   EXPECT_EQ(policy.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(policy.status().message()), HasSubstr("uniform_bits is 1"));
+}
+
+TEST(CreateCompressionPolicy, LgrecoRefusesAReferenceThatIsNoQuantiser) {
+  auto config = Config();
+  config.set_uniform_codec("sign");
+  const auto policy = CreateCompressionPolicy(config);
+  EXPECT_EQ(policy.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(policy.status().message()),
+              HasSubstr("uniform_codec is sign, but policy lgreco needs a quantiser"));
+  config.set_policy("uniform");
+  EXPECT_TRUE(CreateCompressionPolicy(config).ok());
 }
 
 TEST(CreateCompressionPolicy, UnknownMetricIsRefused) {

@@ -54,6 +54,29 @@ TEST(UniformPolicy, ReasonNamesTheReference) {
             "uniform: 4 bits in buckets of 512 on 1 of 2 layers, as configured");
 }
 
+TEST(UniformPolicy, ReasonDescribesEveryCodec) {
+  auto config = Config("uniform");
+  config.set_uniform_density(0.001);
+  config.set_uniform_rank(2);
+  config.set_value_bits(16);
+  const std::vector<std::pair<std::string, std::string>> described = {
+      {"fp16", "fp16"},
+      {"bf16", "bf16"},
+      {"sign", "signs in buckets of 512"},
+      {"clipped", "4 clipped bits in buckets of 512"},
+      {"ternary", "three levels in buckets of 512"},
+      {"topk", "the largest 0.1 % of the values with 16 bits each"},
+      {"lowrank", "rank 2 with factors of 16 bits"}};
+  for (const auto& [codec, text] : described) {
+    config.set_uniform_codec(codec);
+    auto plan = CreateCompressionPolicy(config).value()->Plan(Sizes(config));
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_EQ(plan->reason(), "uniform: " + text + " on 1 of 2 layers, as configured");
+    EXPECT_EQ(plan->layers(0).codec().SerializeAsString(),
+              UniformCodec(config).SerializeAsString());
+  }
+}
+
 TEST(UniformPolicy, MissingReferenceIsRefused) {
   auto window = Sizes(Config("uniform"));
   window.mutable_layers(0)->mutable_options()->Clear();

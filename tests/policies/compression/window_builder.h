@@ -33,7 +33,8 @@ inline double Bytes(const proto::CodecChoice& codec, int64_t elements) {
   const double n = static_cast<double>(elements);
   if (codec.kind() == proto::CODEC_RAW) return 16 + 4 * n;
   if (codec.kind() == proto::CODEC_FP16) return 16 + 2 * n;
-  return 16 + codec.bits() * n / 8 + 8 * std::ceil(n / codec.bucket_size());
+  const double scales = codec.bucket_size() > 0 ? std::ceil(n / codec.bucket_size()) : 0;
+  return 16 + codec.bits() * n / 8 + 8 * scales;
 }
 
 /// An eligible layer with every candidate of the job, whose errors fall with the bits as a
@@ -51,7 +52,7 @@ inline proto::LayerStatistics QuantisedLayer(const proto::Compression& config,
     *option->mutable_codec() = codec;
     option->set_wire_bytes(Bytes(codec, elements));
     if (codec.kind() == proto::CODEC_FP16) option->set_squared_error(squared_norm * 1e-7);
-    if (codec.bits() > 0) {
+    if (codec.bucket_size() > 0) {
       const double step = std::pow(2.0, codec.bits()) - 1;
       option->set_squared_error(squared_norm * std::sqrt(codec.bucket_size()) / 30 / (step * step));
     }

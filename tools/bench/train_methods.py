@@ -1,0 +1,125 @@
+"""The ways to compress that train_bench.py compares, and the settings that both systems share."""
+
+import dataclasses
+import re
+
+# Steps between a window's end and its plan.
+LEAD_STEPS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is trained and how, whatever the system."""
+    model: str
+    ranks: int
+    batch: int  # per rank
+    steps: int  # in all
+    warmup: int  # of them, not timed
+    learning_rate: float
+    schedule: str
+    window: int
+    bucket_mb: float
+    ddp_bucket_mb: float
+    data: str
+    eval: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A system with one way to compress, e.g. sluice:topk1 or ddp:powersgd4."""
+    system: str
+    name: str
+
+    def __str__(self):
+        return f"{self.system}:{self.name}"
+
+
+# Of a Sluice job, by the method's name; {} is the number in it.
+SLUICE = {
+    r"none": lambda _: {"policy": "none"},
+    # As PyTorch's hook: nothing is kept of what a cast loses.
+    r"fp16": lambda _: {"policy": "uniform", "uniform_codec": "fp16", "error_feedback": "off"},
+    r"maxmin([1-8])": lambda n: {"policy": "uniform", "uniform_codec": "quantizer", "uniform_bits": int(n)},
+    r"sign": lambda _: {"policy": "uniform", "uniform_codec": "sign"},
+    r"ternary": lambda _: {"policy": "uniform", "uniform_codec": "ternary"},
+    r"clipped([1-4])": lambda n: {"policy": "uniform", "uniform_codec": "clipped", "uniform_bits": int(n)},
+    r"topk([0-9.]+)": lambda n: {"policy": "uniform", "uniform_codec": "topk", "uniform_density": float(n) / 100},
+    r"lowrank([0-9]+)": lambda n: {"policy": "uniform", "uniform_codec": "lowrank", "uniform_rank": int(n)},
+    r"lgreco": lambda _: {"policy": "lgreco"},
+}
+DDP = {
+    r"none": lambda _: "none",
+    r"fp16": lambda _: "fp16",
+    r"powersgd([0-9]+)": lambda n: "powersgd:" + n,
+}
+DEFAULT = ("sluice:none,ddp:none,sluice:fp16,ddp:fp16,sluice:maxmin4,sluice:lgreco,sluice:topk1,"
+           "sluice:lowrank1,ddp:powersgd1,sluice:lowrank2,ddp:powersgd2,sluice:lowrank4,ddp:powersgd4")
+
+
+def look_up(table, name):
+    for pattern, make in table.items():
+        match = re.fullmatch(pattern, name)
+        if match:
+            return make(match.group(1) if match.groups() else None)
+    return None
+
+
+def parse_methods(text):
+    """\\raises ValueError naming the method and what there is"""
+    methods = []
+    for word in text.split(","):
+        system, _, name = word.partition(":")
+        table = {"sluice": SLUICE, "ddp": DDP}.get(system)
+        if table is None or look_up(table, name) is None:
+            known = [f"{kind}:{re.sub(r'[(].*', 'N', pattern)}" for kind, patterns in
+                     (("sluice", SLUICE), ("ddp", DDP)) for pattern in patterns]
+            raise ValueError(f"unknown method {word!r}: expected {', '.join(known)}")
+        methods.append(Method(system, name))
+    return methods
+
+
+def timed_from(method, settings):
+    """The first timed step: for lgreco, no sooner than its first plan is in force."""
+    if method == Method("sluice", "lgreco"):
+        return max(settings.warmup, settings.window + LEAD_STEPS + 1)
+    return settings.warmup
+
+
+def sluice_job(method, settings, seed, transports):
+    """A job file's content."""
+    compression = {
+        "warmup_steps": min(2, settings.warmup),  # PowerSGD of PyTorch starts there too
+        "window_steps": settings.window,
+        "lead_steps": LEAD_STEPS,
+    }
+    compression.update(look_up(SLUICE, method.name))
+    return {
+        "name": "train_bench",
+        "model": {"name": settings.model},
+        "data": {"path": settings.data},
+        "training": {
+            "global_batch": settings.batch * settings.ranks,
+            "steps": settings.steps,
+            "seed": seed,
+            "checksum_every_steps": 0,
+            "threads": 1,
+        },
+        "optimizer": {"kind": "sgd", "learning_rate": settings.learning_rate, "momentum": 0.9, "weight_decay": 0},
+        "schedule": {"kind": settings.schedule},
+        "compression": compression,
+        "communication": {"bucket_mb": settings.bucket_mb, "timeout_seconds": 600, "transports": transports},
+        "world": {"size": settings.ranks},
+        "checkpoint": {"at_end": "off"},
+        "report": {"every_steps": 1},
+    }
+
+
+def ddp_arguments(method, settings, seed):
+    """The command line of peers/ddp_bench.py."""
+    arguments = [
+        "--model", settings.model, "--hook", look_up(DDP, method.name), "--batch", settings.batch,
+        "--steps", settings.steps, "--warmup", settings.warmup, "--learning-rate", settings.learning_rate,
+        "--schedule", settings.schedule, "--seed", seed, "--bucket-mb", settings.ddp_bucket_mb,
+        "--data", settings.data,
+    ]
+    return [str(word) for word in arguments] + (["--eval"] if settings.eval else [])
