@@ -101,9 +101,6 @@ class ThreadedReducer : public Reducer {
   void BeginStep(Step step) override {
     SLUICE_CHECK(!in_step_, "Finish comes before the next BeginStep");
     in_step_ = true;
-    for (AlignedFloats& bucket : gradients_) {
-      std::fill(bucket.span().begin(), bucket.span().end(), 0.0f);
-    }
     std::fill(ready_.begin(), ready_.end(), false);
     for (size_t b = 0; b < missing_.size(); ++b) missing_[b] = layout_.buckets()[b].tensors.size();
     means_ = 0;
@@ -128,6 +125,11 @@ class ThreadedReducer : public Reducer {
   absl::StatusOr<ReductionStats> Finish() override {
     SLUICE_CHECK(in_step_, "BeginStep comes before Finish");
     const Clock::time_point begin = Clock::now();
+    for (size_t t = 0; t < ready_.size(); ++t) {
+      if (ready_[t]) continue;
+      const absl::Span<float> unused = gradient(static_cast<int>(t));
+      std::fill(unused.begin(), unused.end(), 0.0f);
+    }
     for (size_t b = 0; b < missing_.size(); ++b) {
       if (std::exchange(missing_[b], 0) > 0) HandOver(static_cast<int>(b));
     }

@@ -107,14 +107,15 @@ class Reducer {
   /// \threadsafety step loop only, like all below unless said otherwise
   virtual absl::Span<float> gradient(int tensor) = 0;
 
-  /// Sets all gradients to zero and starts step `step`. \pre the step before was finished
+  /// Starts step `step`; gradients keep what they hold. \pre the step before was finished
   virtual void BeginStep(Step step) = 0;
 
-  /// The gradient of `tensor` is final; each tensor once per step. Returns at once.
+  /// The gradient of `tensor`, all of it written in this step, is final; each tensor once per step.
+  /// Returns at once.
   virtual void Ready(int tensor) = 0;
 
-  /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) are
-  /// taken as they are: zero unless written.
+  /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) count
+  /// as zero.
   /// \error of the first failed collective, with step, bucket and peer in the message; the reducer
   ///        is then unusable: every later Finish and AllReduceMean returns the same
   virtual absl::StatusOr<ReductionStats> Finish() = 0;

@@ -184,7 +184,9 @@ TEST(Reducer, ANaNReachesEveryRankUnderEveryCodec) {
       ASSERT_TRUE(reducer.OfferPlan(UniformPlan(reducer.layout(), 1, Step(0), codec)).ok());
       ASSERT_TRUE(RunStep(reducer, Step(0), rank).ok());
       reducer.BeginStep(Step(1));
+      std::fill(reducer.gradient(3).begin(), reducer.gradient(3).end(), 0.0f);
       if (rank == Rank(2)) reducer.gradient(3)[17] = std::numeric_limits<float>::quiet_NaN();
+      reducer.Ready(3);
       ASSERT_TRUE(reducer.Finish().ok());
       EXPECT_TRUE(std::isnan(reducer.gradient(3)[17])) << ToString(codec) << ToString(rank);
       EXPECT_FALSE(std::isnan(reducer.gradient(4)[0])) << "another tensor";
