@@ -2,10 +2,10 @@
 //
 //   bazel run -c opt //tools/bench:low_rank_bench -- [--benchmark_filter=REGEX]
 //
-// Lines are encode or decode (with a residual) with the side that travels / shape / rank. GB/s count the matrix's
-// own bytes once; `of_memcpy` is the ratio to memcpy's best run, timed just before. Large shapes do not
-// fit the caches. `loop` lines run over many tensors of one small shape, as a reducer does: their us
-// per tensor show what a call costs. Results are checked once, outside the timed loops.
+// Lines are encode or decode (with a residual) with the side that travels / shape / rank. GB/s count
+// the matrix's own bytes once; `of_memcpy` is the ratio to memcpy's best run, timed just before. Large
+// shapes do not fit the caches. `loop` lines run over many tensors of one small shape, as a reducer
+// does: their us per tensor show what a call costs. Results are checked once, outside the timed loops.
 
 #include <benchmark/benchmark.h>
 #include <time.h>
