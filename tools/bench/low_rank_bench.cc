@@ -2,10 +2,10 @@
 //
 //   bazel run -c opt //tools/bench:low_rank_bench -- [--benchmark_filter=REGEX]
 //
-// Lines are encode, decode (with a residual) or basis / shape / rank / side. GB/s count the matrix's
-// own bytes once; `of_memcpy` is the ratio to memcpy's best run, timed just before. Large shapes do not
-// fit the caches. `loop` lines run over many tensors of one small shape, as a reducer does: their us
-// per tensor show what a call costs. Results are checked once, outside the timed loops.
+// Lines are encode or decode (with a residual) with the side that travels / shape / rank. GB/s count
+// the matrix's own bytes once; `of_memcpy` is the ratio to memcpy's best run, timed just before. Large
+// shapes do not fit the caches. `loop` lines run over many tensors of one small shape, as a reducer
+// does: their us per tensor show what a call costs. Results are checked once, outside the timed loops.
 
 #include <benchmark/benchmark.h>
 #include <time.h>
@@ -128,7 +128,8 @@ void EncodeSpeed(benchmark::State& state, Shape shape, int rank, FactorSide side
   Measure(state, problem.values, &problem.residual, [&] { problem.Encode(); });
 }
 
-// A Decode belongs to an Encode: both are timed, and what Encode takes alone is taken off.
+// The kernel behind Decode, which itself belongs to an Encode. It also copies a factor or two: see the
+// loop lines for whole steps.
 void DecodeSpeed(benchmark::State& state, Shape shape, int rank, FactorSide side) {
   Problem problem(shape, rank, Step(side == FactorSide::kLeft ? 0 : 1));
   if (!Check(state, &problem)) return;
@@ -206,6 +207,7 @@ void Register() {
     }
   }
   for (int rank : {4, 32}) add("basis/4608/rank" + std::to_string(rank), BasisSpeed, 4608, rank);
+  add("loop/8x8/rank1", LoopSpeed, Shape{8, 8}, 1, 64);  // next to no work: what calls cost
   for (Shape shape : {Shape{64, 9}, {64, 64}, {64, 576}}) {
     add("loop/" + ToString(shape) + "/rank4", LoopSpeed, shape, 4, 64);
   }
