@@ -45,6 +45,9 @@ void PrepareUcxEnvironment(absl::string_view transports) {
   // second, and then UCX 1.13 ends the process with a failed assertion (conn_state !=
   // UCT_TCP_EP_CONN_STATE_CLOSED).
   if (Allows(transports, "tcp")) setenv("UCX_TCP_MAX_POLL", "1", /*overwrite=*/0);
+  // Queue and buffer sizes at which large messages were fastest (docs/transport.md).
+  if (Allows(transports, "posix")) setenv("UCX_POSIX_FIFO_SIZE", "128", /*overwrite=*/0);
+  if (Allows(transports, "tcp")) setenv("UCX_TCP_RX_SEG_SIZE", "256k", /*overwrite=*/0);
 }
 
 }  // namespace sluice

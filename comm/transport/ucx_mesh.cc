@@ -1,5 +1,7 @@
 #include "comm/transport/ucx_mesh.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -370,10 +372,17 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
     const absl::Time now = absl::Now();
     if (now >= deadline) return false;
     if (moved || polling_until == absl::InfinitePast()) polling_until = now + kPolling;
-    if (now < polling_until) continue;
+    if (now < polling_until) {
+      // The peer that is waited for may need this core.
+      if (!moved) sched_yield();
+      continue;
+    }
     if (stuck_) return false;  // nothing will come any more
-    // UCS_ERR_BUSY: something arrived since; progress first.
-    if (ucp_worker_arm(engine_.worker.get()) != UCS_OK) continue;
+    // UCS_ERR_BUSY: something arrived since, or UCX waits for room in a peer's queue, of which no event tells.
+    if (ucp_worker_arm(engine_.worker.get()) != UCS_OK) {
+      sched_yield();
+      continue;
+    }
     bell_.SleepOn(worker_fd_, deadline);
     for (int call = 0; call < kCallsPerKeepAlive && !stuck_; ++call) {
       ucp_worker_progress(engine_.worker.get());
