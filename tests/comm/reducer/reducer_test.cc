@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -69,6 +70,17 @@ TEST_P(ReducerWorldTest, EveryCodecGivesTheSameBitsOnAllRanksAndInEveryRun) {
     EXPECT_THAT(first, Each(first[0]));
     EXPECT_EQ(first, RunSteps(world_, plan, 4));
   }
+}
+
+TEST_P(ReducerWorldTest, TheOrderOfServiceChangesNoBit) {
+  const BucketLayout layout = world_.Layout();
+  CodecPlan plan = UniformPlan(layout, 1, Step(0), {});
+  for (size_t t = 0; t < plan.codecs.size(); ++t) {
+    plan.codecs[t] = ManyCodecs()[(5 * t + 3) % ManyCodecs().size()];
+  }
+  const Results oldest_first = RunSteps(world_, plan, 4);
+  world_.options.forward_first = true;
+  EXPECT_EQ(RunSteps(world_, plan, 4), oldest_first);
 }
 
 TEST_P(ReducerWorldTest, SentBytesAreThePredictedOnes) {
@@ -216,6 +228,47 @@ TEST(Reducer, StatsMeasureTheStep) {
     EXPECT_GT(stats->encode, absl::ZeroDuration());
     EXPECT_GE(stats->exposed, absl::ZeroDuration());
     EXPECT_LE(stats->encode, stats->communication);
+  });
+}
+
+TEST(Reducer, BucketTimesAreInOrder) {
+  MakeWorld(3).Run([](Rank rank, Reducer& reducer) {
+    for (int64_t s = 0; s < 3; ++s) {
+      const auto stats = RunStep(reducer, Step(s), rank);
+      ASSERT_TRUE(stats.ok()) << stats.status();
+      const absl::Span<const BucketTimes> buckets = reducer.bucket_times();
+      ASSERT_EQ(buckets.size(), reducer.layout().buckets().size());
+      absl::Duration encode;
+      for (const BucketTimes& bucket : buckets) {
+        EXPECT_GT(bucket.ready, absl::ZeroDuration());
+        EXPECT_LE(bucket.ready, bucket.started);
+        EXPECT_LE(bucket.started, bucket.received);
+        EXPECT_LE(bucket.received, bucket.reduced);
+        EXPECT_GT(bucket.encode, absl::ZeroDuration());
+        EXPECT_GT(bucket.decode, absl::ZeroDuration());
+        EXPECT_GE(bucket.wire(), absl::ZeroDuration());
+        EXPECT_GE(bucket.exposed, absl::ZeroDuration());
+        EXPECT_LE(bucket.exposed, bucket.reduced - bucket.started);
+        EXPECT_LE(bucket.exposed, stats->exposed);
+        encode += bucket.encode + bucket.decode;
+      }
+      EXPECT_EQ(stats->encode, encode);
+    }
+  });
+}
+
+TEST(Reducer, LinksAreLearntFromTransfers) {
+  World world = MakeWorld(2);
+  world.tensors.push_back({"large", 100000});  // long and short messages
+  world.Run([](Rank rank, Reducer& reducer) {
+    EXPECT_FALSE(reducer.link(Rank(1 - rank.value)).has_value());
+    for (int64_t s = 0; s < 30; ++s) ASSERT_TRUE(RunStep(reducer, Step(s), rank).ok());
+    const std::optional<LinkEstimate> link = reducer.link(Rank(1 - rank.value));
+    ASSERT_TRUE(link.has_value());
+    EXPECT_GE(link->latency_seconds, 0);
+    EXPECT_GT(link->bytes_per_second, 0);
+    EXPECT_GT(link->observations, 30);
+    EXPECT_FALSE(reducer.link(rank).has_value());
   });
 }
 
