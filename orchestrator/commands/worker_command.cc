@@ -61,6 +61,7 @@ class Worker {
     Reducer::Options options;
     options.world_size = world_size;
     options.timeout = absl::Seconds(job_.communication().timeout_seconds());
+    options.forward_first = job_.communication().bucket_priority() == "forward";
     options.error_feedback = job_.compression().error_feedback() == "on";
     options.seed = job_.training().seed();
     options.window_steps = needs_windows_ ? job_.compression().window_steps() : 0;

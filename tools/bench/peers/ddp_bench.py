@@ -136,7 +136,10 @@ def main():
         if rank == 0:
             print(json.dumps(event), flush=True)
 
-    bucket_mb = 4096 if args.hook.startswith("powersgd") else args.bucket_mb
+    bucket_mb = args.bucket_mb
+    if args.hook.startswith("powersgd"):
+        bucket_mb = 4096
+        dist._DEFAULT_FIRST_BUCKET_BYTES = bucket_mb << 20  # else the first bucket is one of 1 MiB
     model = nn.parallel.DistributedDataParallel(MODELS[args.model](), bucket_cap_mb=bucket_mb,
                                                 gradient_as_bucket_view=True)
     add_hook(model, args.hook)
