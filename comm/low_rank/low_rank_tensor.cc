@@ -49,15 +49,13 @@ void Transpose(const float* in, int64_t rows, int64_t cols, float* out) {
 
 }  // namespace
 
-LowRankTensor::LowRankTensor(int64_t rows, int64_t cols, int rank, RandomKey key, int parity)
+LowRankTensor::LowRankTensor(int64_t rows, int64_t cols, int rank, RandomKey key)
     : key_(key),
-      parity_(parity),
       left_(rows, Clamp(rows, cols, rank)),
       right_(cols, left_.columns()),
       next_left_(rows, left_.columns()),
       next_right_(cols, left_.columns()),
       dots_(left_.columns()) {
-  SLUICE_CHECK(parity == 0 || parity == 1, "a parity is 0 or 1");
   Seed(0);
 }
 
@@ -65,7 +63,7 @@ bool LowRankTensor::full() const { return rank() == std::min(rows(), cols()); }
 
 FactorSide LowRankTensor::SideOf(Step step) const {
   if (full()) return rows() <= cols() ? FactorSide::kRight : FactorSide::kLeft;
-  return (step.value & 1) == parity_ ? FactorSide::kLeft : FactorSide::kRight;
+  return (step.value & 1) == 0 ? FactorSide::kLeft : FactorSide::kRight;
 }
 
 int64_t LowRankTensor::FactorElements(Step step) const {
@@ -135,6 +133,21 @@ void LowRankTensor::Decode(Step step, absl::Span<const float> sum, absl::Span<co
     } else {
       WriteProduct(result, rank(), matrix.data(), rows(), cols());
     }
+  }
+}
+
+void LowRankTensor::Keep(Step step, absl::Span<const float> sum) {
+  SLUICE_CHECK(encoded_ == step, "Keep belongs to an Encode of the same turn");
+  SLUICE_CHECK(static_cast<int64_t>(sum.size()) == FactorElements(step), "not a factor's size");
+  SLUICE_CHECK(!full(), "a tensor at full rank has nothing to gain from a second turn");
+  encoded_.reset();
+  reduced_ = rank();
+  if (SideOf(step) == FactorSide::kLeft) {
+    left_.Assign(sum);
+    std::swap(right_, next_right_);
+  } else {
+    right_.Assign(sum);
+    std::swap(left_, next_left_);
   }
 }
 

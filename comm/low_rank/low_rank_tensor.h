@@ -26,8 +26,9 @@ struct LowRankState {
   std::vector<float> right;  ///< cols x rank, each column contiguous
 };
 
-/// Low-rank compression of one tensor, seen as a row-major rows x cols matrix, with one reduction
-/// per step: the left and the right factor travel by turns (docs/low_rank.md).
+/// Low-rank compression of one tensor, seen as a row-major rows x cols matrix: the left and the right
+/// factor travel by turns, one per reduction (docs/low_rank.md). Every `step` here is the number of a
+/// turn; the reducer gives each training step two, of which the first ends with Keep.
 ///
 ///     kLeft:   Q = basis (cols x r)   P_i = M_i Q     travels   result = (sum of P_i) Q^T
 ///     kRight:  P = basis (rows x r)   Q_i = M_i^T P   travels   result = P (sum of Q_i)^T
@@ -49,16 +50,18 @@ class LowRankTensor {
  public:
   /// \param rank    columns of a factor; used as min(rank, rows, cols)
   /// \param key     the same on all ranks: a function of the job's seed and the tensor's name
-  /// \param parity  0: even steps send the left factor; 1: odd ones do. See AlternationParities()
-  /// \pre rows, cols, rank >= 1; parity is 0 or 1
-  LowRankTensor(int64_t rows, int64_t cols, int rank, RandomKey key, int parity = 0);
+  /// \pre rows, cols, rank >= 1
+  LowRankTensor(int64_t rows, int64_t cols, int rank, RandomKey key);
 
   int64_t rows() const { return left_.length(); }
   int64_t cols() const { return right_.length(); }
   /// In [1, min(rows, cols)].
   int rank() const { return left_.columns(); }
 
-  /// By turns; at full rank always the longer side.
+  /// Whether rank() == min(rows(), cols()): one turn is exact then, and a second one not allowed.
+  bool full() const;
+
+  /// Left in even turns, right in odd ones; at full rank always the longer side.
   FactorSide SideOf(Step step) const;
   /// Floats of the factor that travels in `step`: rank() * rows() or rank() * cols().
   int64_t FactorElements(Step step) const;
@@ -82,6 +85,11 @@ class LowRankTensor {
   void Decode(Step step, absl::Span<const float> sum, absl::Span<const float> sent,
               absl::Span<float> matrix, absl::Span<float> residual);
 
+  /// Only keeps `sum` and the basis, as Decode does: the next turn's basis is then made of this very
+  /// matrix's factor, which approximates it far better than that of an earlier one. `matrix` is to be
+  /// encoded in that turn. Allocates nothing. \pre as Decode; not full()
+  void Keep(Step step, absl::Span<const float> sum);
+
   /// From the next Encode on. A smaller rank keeps the columns of largest norm, a larger one appends
   /// columns from the key, the same one changes nothing. \pre rank >= 1
   void SetRank(int rank);
@@ -92,14 +100,12 @@ class LowRankTensor {
   absl::Status Restore(const LowRankState& state);
 
  private:
-  bool full() const;
   void Seed(int first_column);
   void AllocateNext();
   void DecodeFull(Step step, absl::Span<const float> sum, absl::Span<const float> sent,
                   absl::Span<float> matrix, absl::Span<float> residual);
 
   RandomKey key_;
-  int parity_;
   int reduced_ = 0;
   // Of the last Decode on each side: the reduced factor, or the basis that it was multiplied with.
   Factor left_;

@@ -30,7 +30,8 @@ int64_t NowNs() {
       .count();
 }
 
-size_t Parity(Step step) { return static_cast<size_t>(step.value & 1); }
+// Each step has two turns of low-rank tensors, one per exchange.
+Step Turn(Step step, int exchange) { return Step(2 * step.value + exchange); }
 
 }  // namespace
 
@@ -52,21 +53,20 @@ void BucketCodec::UsePlan(const CodecPlan& plan) {
     lossy = lossy || !IsLossless(codec);
     if (codec.kind != CodecKind::kLowRank) continue;
     if (low_rank_[i] == nullptr) {
-      low_rank_[i] = std::make_unique<LowRankTensor>(
-          tensor.rows, tensor.elements / tensor.rows, codec.rank,
-          RandomKey(options_.seed).With(tensor.name),
-          options_.parities.empty() ? 0 : options_.parities[static_cast<size_t>(t)]);
+      low_rank_[i] =
+          std::make_unique<LowRankTensor>(tensor.rows, tensor.elements / tensor.rows, codec.rank,
+                                          RandomKey(options_.seed).With(tensor.name));
     }
     low_rank_[i]->SetRank(codec.rank);
   }
-  for (const Step parity : {Step(0), Step(1)}) {
+  for (int exchange = 0; exchange < 2; ++exchange) {
     std::vector<int64_t> factors(shape_.tensors.size(), 0);
     for (size_t i = 0; i < factors.size(); ++i) {
-      if (plan.codecs[shape_.tensors[i]].kind == CodecKind::kLowRank) {
-        factors[i] = low_rank_[i]->FactorElements(parity);
-      }
+      if (plan.codecs[shape_.tensors[i]].kind != CodecKind::kLowRank) continue;
+      if (exchange == 1 && low_rank_[i]->full()) continue;  // the first one is exact
+      factors[i] = low_rank_[i]->FactorElements(Turn(Step(0), exchange));
     }
-    wires_[Parity(parity)] = MakeWireBucket(layout_, bucket_, plan, factors);
+    wires_[exchange] = MakeWireBucket(layout_, bucket_, plan, exchange, factors);
   }
   if (options_.error_feedback && lossy && residual_.span().empty()) {
     residual_ = AlignedFloats(shape_.elements);
@@ -88,7 +88,7 @@ void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data)
   encode_time_ = absl::ZeroDuration();
   decode_time_ = absl::ZeroDuration();
   const Stopwatch stopwatch(encode_time_);
-  wire_ = &wires_[Parity(step)];
+  wire_ = &wires_[0];
   header_ = {};
   header_.plan_in_use = plan_version_;
   header_.newest_plan = newest_plan;
@@ -103,17 +103,49 @@ void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data)
   } else {
     ScaleAndAdd(scale, residual_.span(), data_);
   }
+  EncodeFactors();
+}
+
+void BucketCodec::EncodeFactors() {
   for (size_t i = 0; i < low_rank_.size(); ++i) {
     if (wire_->factor_offsets[i] < 0) continue;
-    const auto factor =
-        factors_.span().subspan(static_cast<size_t>(wire_->factor_offsets[i]),
-                                static_cast<size_t>(low_rank_[i]->FactorElements(step)));
-    low_rank_[i]->Encode(step, gradient_of(static_cast<int>(i)), factor);
+    low_rank_[i]->Encode(turn(), gradient_of(static_cast<int>(i)), factor_of(factors_, i));
   }
   if (wire_->factor_elements > 0) {
     const auto factors = factors_.span().first(static_cast<size_t>(wire_->factor_elements));
     std::copy(factors.begin(), factors.end(), sent_factors_.span().begin());
   }
+}
+
+Step BucketCodec::turn() const { return Turn(header_.step, static_cast<int>(header_.exchange)); }
+
+absl::Span<float> BucketCodec::factor_of(AlignedFloats& factors, size_t i) {
+  return factors.span().subspan(static_cast<size_t>(wire_->factor_offsets[i]),
+                                static_cast<size_t>(low_rank_[i]->FactorElements(turn())));
+}
+
+bool BucketCodec::NextExchange() {
+  if (header_.exchange == 1 || wires_[1].factor_elements == 0) return false;
+  const Stopwatch stopwatch(encode_time_);
+  for (size_t i = 0; i < low_rank_.size(); ++i) {
+    if (wire_->factor_offsets[i] < 0) continue;
+    if (wires_[1].factor_offsets[i] < 0) {
+      DecodeFactor(i);
+    } else {
+      low_rank_[i]->Keep(turn(), factor_of(factors_, i));
+    }
+  }
+  header_.exchange = 1;
+  wire_ = &wires_[1];
+  EncodeFactors();
+  return true;
+}
+
+void BucketCodec::DecodeFactor(size_t i) {
+  const absl::Span<float> gradient = gradient_of(static_cast<int>(i));
+  low_rank_[i]->Decode(turn(), factor_of(factors_, i), factor_of(sent_factors_, i), gradient,
+                       part_of_residual(layout_.places()[shape_.tensors[i]].offset,
+                                        static_cast<int64_t>(gradient.size())));
 }
 
 int BucketCodec::Segments(int chunk) const {
@@ -259,18 +291,10 @@ absl::Status BucketCodec::TakeSum(int chunk, int s, absl::Span<const std::byte> 
 }
 
 void BucketCodec::Finish() {
-  if (wire_->factor_elements == 0) return;
+  if (wires_[0].factor_elements == 0) return;
   const Stopwatch stopwatch(decode_time_);
   for (size_t i = 0; i < low_rank_.size(); ++i) {
-    if (wire_->factor_offsets[i] < 0) continue;
-    const auto offset = static_cast<size_t>(wire_->factor_offsets[i]);
-    const auto elements = static_cast<size_t>(low_rank_[i]->FactorElements(header_.step));
-    const absl::Span<float> gradient = gradient_of(static_cast<int>(i));
-    const int t = shape_.tensors[i];
-    low_rank_[i]->Decode(
-        header_.step, factors_.span().subspan(offset, elements),
-        sent_factors_.span().subspan(offset, elements), gradient,
-        part_of_residual(layout_.places()[t].offset, static_cast<int64_t>(gradient.size())));
+    if (wire_->factor_offsets[i] >= 0) DecodeFactor(i);
   }
   if (options_.windows == nullptr) return;
   // The sum that no rank has is result + the residuals of all ranks; mine, N times, stands for
@@ -279,7 +303,7 @@ void BucketCodec::Finish() {
   for (const auto& pieces : shape_.chunks[static_cast<size_t>(options_.self.value)].segments) {
     for (const Piece& piece : pieces) {
       const auto in_bucket = std::find(shape_.tensors.begin(), shape_.tensors.end(), piece.tensor);
-      if (wire_->factor_offsets[static_cast<size_t>(in_bucket - shape_.tensors.begin())] < 0) {
+      if (wires_[0].factor_offsets[static_cast<size_t>(in_bucket - shape_.tensors.begin())] < 0) {
         continue;
       }
       const int64_t size = piece.in_tensor.size();

@@ -27,9 +27,8 @@ struct BucketCodecOptions {
   Rank self;
   bool error_feedback = true;
   uint64_t seed = 0;
-  SnapshotSender* windows = nullptr;    ///< gets my chunks' exact sums; may be null
-  LinkModel* links = nullptr;           ///< learns from every message; may be null
-  absl::Span<const int> parities = {};  ///< of LowRankTensor, by tensor of the layout; empty: all 0
+  SnapshotSender* windows = nullptr;  ///< gets my chunks' exact sums; may be null
+  LinkModel* links = nullptr;         ///< learns from every message; may be null
 };
 
 /// Encodes and decodes one bucket, in place, and keeps what encoding lost.
@@ -39,6 +38,8 @@ struct BucketCodecOptions {
 ///     EncodeMine:   residual = x - decode(encode(x))        pieces of others' chunks
 ///     EncodeSum:    residual = sum - decode(encode(sum))    pieces of my chunk
 ///     TakeSum:      x = decode(...)                         pieces of others' chunks
+///     NextExchange: basis = columns of f_sum; f = factor of x on the other side
+///                   EncodeMine ... TakeSum of f
 ///     Finish:       residual = x - f_sent * basis           low-rank tensors
 ///                   x = f_sum * basis
 ///
@@ -60,7 +61,10 @@ class BucketCodec : public ChunkCodec {
   /// \param newest_plan  announced to the others in the frames
   void Start(Step step, uint32_t newest_plan, absl::Span<float> data);
 
-  /// After the collective: `data` holds the mean.
+  /// After the collective: whether there must be a second one; then it is what Segments etc. say.
+  bool NextExchange();
+
+  /// After the last collective: `data` holds the mean.
   void Finish();
 
   /// Lowest of the newest plan versions that the ranks announced; complete when the collective has
@@ -93,6 +97,10 @@ class BucketCodec : public ChunkCodec {
   absl::Span<float> values_of(const WirePiece& piece);
   absl::Span<float> part_of_residual(int64_t offset, int64_t size);
   absl::Span<float> gradient_of(int place_in_bucket);
+  Step turn() const;
+  absl::Span<float> factor_of(AlignedFloats& factors, size_t place_in_bucket);
+  void EncodeFactors();
+  void DecodeFactor(size_t place_in_bucket);
   void AddToWindow(int segment);
 
   const BucketLayout& layout_;
@@ -101,7 +109,7 @@ class BucketCodec : public ChunkCodec {
   const BucketCodecOptions options_;
 
   uint32_t plan_version_ = 0;
-  std::array<WireBucket, 2> wires_;                       // by parity of the step
+  std::array<WireBucket, 2> wires_;                       // by exchange
   AlignedFloats residual_;                                // empty until a lossy codec is used
   std::vector<std::unique_ptr<LowRankTensor>> low_rank_;  // by place in the bucket; null: never was
   AlignedFloats factors_;                                 // this rank's, then the sum

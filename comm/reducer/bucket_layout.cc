@@ -140,14 +140,13 @@ double BucketLayout::TensorWireBytes(int tensor, const CodecConfig& codec) const
     const TensorInfo& info = tensors_[tensor];
     const int64_t cols = info.elements / info.rows;
     const int64_t rank = std::min({int64_t{codec.rank}, info.rows, cols});
-    // By turns; at full rank always the longer side.
+    // Both, one after the other; at full rank the longer one alone.
     const bool full = rank == std::min(info.rows, cols);
-    const int64_t longer = std::max(info.rows, cols);
-    for (const int64_t side : {full ? longer : info.rows, full ? longer : cols}) {
+    for (const int64_t side : {std::max(info.rows, cols), full ? 0 : std::min(info.rows, cols)}) {
       for (int chunk = 0; chunk < world_size_; ++chunk) {
         const ElementRange part = FactorPart(side * rank, world_size_, chunk);
         if (part.size() == 0) continue;
-        bytes += 0.5 * static_cast<double>(EncodedBytes(FactorCodec(codec), part.size()));
+        bytes += static_cast<double>(EncodedBytes(FactorCodec(codec), part.size()));
       }
     }
   } else {

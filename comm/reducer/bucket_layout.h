@@ -76,11 +76,11 @@ class BucketLayout {
   int world_size() const { return world_size_; }
 
   /// Bytes that one rank sends per step for tensor `tensor` under `codec`, mean over ranks; without
-  /// frame headers. Additive over tensors. 0 in a world of one. Low rank: mean of the two factors,
-  /// which travel in turn.
+  /// frame headers. Additive over tensors. 0 in a world of one. Low rank: of both factors, without
+  /// the second exchange's frame headers.
   double TensorWireBytes(int tensor, const CodecConfig& codec) const;
 
-  /// Frame headers that one rank sends per step, mean over ranks; the most of any plan.
+  /// Frame headers that one rank sends per step, mean over ranks, without those of second exchanges.
   double FixedWireBytes() const;
 
  private:

@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "comm/low_rank/alternation.h"
 #include "comm/reducer/float_loops.h"
 
 namespace sluice {
@@ -15,14 +14,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Names of operations (docs/wire_formats.md). Ranks are at most one step apart, so 16 bits of the
+// Names of operations (docs/wire_formats.md). Ranks are at most one step apart, so 15 bits of the
 // step are plenty. The last 256 slots are kept for means; the very last one is never used, since
 // with it the tag would be kSnapshotTag.
 constexpr uint32_t kFirstMeanSlot = BucketLayout::kMaxBuckets;
 constexpr uint32_t kMeanSlots = 128;
 
-uint32_t OperationName(Step step, uint32_t slot) {
-  return (static_cast<uint32_t>(step.value) & 0xffff) << 16 | slot;
+uint32_t OperationName(Step step, uint32_t exchange, uint32_t slot) {
+  return (static_cast<uint32_t>(step.value) & 0x7fff) << 17 | exchange << 16 | slot;
 }
 
 }  // namespace
@@ -39,14 +38,8 @@ BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout
                    : std::nullopt),
       links_(options.world_size),
       times_(layout.buckets().size()) {
-  std::vector<FactorSizes> sides;
-  for (const TensorInfo& tensor : layout.tensors()) {
-    sides.push_back({tensor.rows, tensor.elements / tensor.rows});
-  }
-  parities_ = AlternationParities(sides);
-  const BucketCodecOptions codec_options = {transport.self(), options.error_feedback,
-                                            options.seed,     windows_ ? &*windows_ : nullptr,
-                                            &links_,          parities_};
+  const BucketCodecOptions codec_options = {transport.self(), options.error_feedback, options.seed,
+                                            windows_ ? &*windows_ : nullptr, &links_};
   for (size_t b = 0; b < layout.buckets().size(); ++b) {
     codecs_.emplace_back(layout, static_cast<int>(b), codec_options);
   }
@@ -79,10 +72,14 @@ void BucketReducer::Start(int bucket, absl::Span<float> data) {
   codec.Start(step_, newest_plan_, data);
   Slot& slot = slot_of(bucket);
   slot.bucket = bucket;
-  slot.operation.Start(
-      {transport_, options_.world_size, OperationName(step_, static_cast<uint32_t>(bucket)),
-       absl::Now() + options_.timeout},
-      codec);
+  StartExchange(slot, 0);
+}
+
+void BucketReducer::StartExchange(Slot& slot, uint32_t exchange) {
+  slot.operation.Start({transport_, options_.world_size,
+                        OperationName(step_, exchange, static_cast<uint32_t>(slot.bucket)),
+                        absl::Now() + options_.timeout},
+                       codecs_[static_cast<size_t>(slot.bucket)]);
 }
 
 // By age, the oldest first; or the youngest, which holds what the next forward needs first.
@@ -133,6 +130,10 @@ absl::StatusOr<std::optional<int>> BucketReducer::AfterProgress(Slot& slot,
   }
   if (!slot.operation.done()) return std::nullopt;
   BucketCodec& codec = codecs_[static_cast<size_t>(slot.bucket)];
+  if (codec.NextExchange()) {
+    StartExchange(slot, 1);
+    return std::nullopt;
+  }
   BucketTimes& times = times_[static_cast<size_t>(slot.bucket)];
   times.received = SinceBegin();
   codec.Finish();
@@ -182,9 +183,9 @@ void BucketReducer::EndStep() {
 
 absl::Status BucketReducer::Mean(int number, absl::Span<float> data) {
   const uint32_t slot = kFirstMeanSlot + static_cast<uint32_t>(number) % kMeanSlots;
-  SLUICE_RETURN_IF_ERROR(AllReduce(
-      {transport_, options_.world_size, OperationName(step_, slot), absl::Now() + options_.timeout},
-      {}, data, mean_buffers_));
+  SLUICE_RETURN_IF_ERROR(AllReduce({transport_, options_.world_size, OperationName(step_, 0, slot),
+                                    absl::Now() + options_.timeout},
+                                   {}, data, mean_buffers_));
   Scale(1.0f / static_cast<float>(options_.world_size), data);
   return absl::OkStatus();
 }

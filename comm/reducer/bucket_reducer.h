@@ -95,6 +95,7 @@ class BucketReducer {
   Slot& slot_of(int bucket) { return slots_[bucket % kMostInFlight]; }
   Slot& in_order(int position);
 
+  void StartExchange(Slot& slot, uint32_t exchange);
   absl::StatusOr<std::optional<int>> AfterProgress(Slot& slot, const absl::Status& outcome);
   absl::Status DeadlineError();
   absl::Duration SinceBegin() const;
@@ -105,7 +106,6 @@ class BucketReducer {
   std::optional<SnapshotSender> windows_;
   bool profiler_lost_ = false;
   LinkModel links_;
-  std::vector<int> parities_;       // of low-rank tensors
   std::deque<BucketCodec> codecs_;  // by bucket; a deque: they do not move
   std::array<Slot, kMostInFlight> slots_;
   std::vector<RequestId> heads_;  // of all slots, in order of service

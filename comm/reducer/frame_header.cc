@@ -31,7 +31,7 @@ void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out) {
   StoreLittleEndian(header.bucket, out.data() + 12);
   StoreLittleEndian(static_cast<uint64_t>(header.step.value), out.data() + 16);
   StoreLittleEndian(header.segment, out.data() + 24);
-  StoreLittleEndian(uint32_t{0}, out.data() + 28);
+  StoreLittleEndian(header.exchange, out.data() + 28);
   StoreLittleEndian(static_cast<uint64_t>(header.sent_ns), out.data() + 32);
   StoreLittleEndian(static_cast<uint64_t>(header.reverse_ns), out.data() + 40);
 }
@@ -57,9 +57,7 @@ absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame) {
   header.bucket = LoadLittleEndian<uint32_t>(frame.data() + 12);
   header.step = Step(static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 16)));
   header.segment = LoadLittleEndian<uint32_t>(frame.data() + 24);
-  if (LoadLittleEndian<uint32_t>(frame.data() + 28) != 0) {
-    return absl::DataLossError("frame header: bytes 28 to 31 are not zero");
-  }
+  header.exchange = LoadLittleEndian<uint32_t>(frame.data() + 28);
   header.sent_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 32));
   header.reverse_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 40));
   return header;
@@ -74,6 +72,10 @@ absl::Status CheckSameOperation(const FrameHeader& mine, Rank self, const FrameH
   if (theirs.bucket != mine.bucket) {
     return Disagree("bucket", mine.bucket, self, theirs.bucket, from,
                     "the ranks have different bucket layouts");
+  }
+  if (theirs.exchange != mine.exchange) {
+    return Disagree("exchange", mine.exchange, self, theirs.exchange, from,
+                    "all ranks must be offered the same plans in the same order");
   }
   if (theirs.segment != mine.segment) {
     return Disagree("segment", mine.segment, self, theirs.segment, from,

@@ -20,7 +20,7 @@ namespace sluice {
 ///     12      4      bucket
 ///     16      8      step
 ///     24      4      segment of the chunk
-///     28      4      0
+///     28      4      exchange: 0, or 1 for the second one of a bucket with low-rank tensors
 ///     32      8      when the sender sent it, on its steady clock, in nanoseconds
 ///     40      8      what the sender measures in the other direction: the least one-way time of an
 ///                    empty message, receiver's clock minus sender's, in nanoseconds; the lowest
@@ -35,6 +35,7 @@ struct FrameHeader {
   uint32_t segment = 0;
   int64_t sent_ns = 0;
   int64_t reverse_ns = kUnknownNs;
+  uint32_t exchange = 0;
 
   static constexpr int64_t kUnknownNs = std::numeric_limits<int64_t>::min();
 };
@@ -45,7 +46,7 @@ inline constexpr size_t kFrameHeaderBytes = 48;
 void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out);
 
 /// Reads the first kFrameHeaderBytes; any bytes are allowed.
-/// \error kDataLoss            shorter than a header, another magic, or bytes that must be zero
+/// \error kDataLoss            shorter than a header, or another magic
 /// \error kFailedPrecondition  another format version: both values
 absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame);
 

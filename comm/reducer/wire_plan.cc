@@ -16,7 +16,7 @@ void Add(WirePiece piece, WireBucket::Segment& segment) {
 }  // namespace
 
 WireBucket MakeWireBucket(const BucketLayout& layout, int bucket, const CodecPlan& plan,
-                          absl::Span<const int64_t> factor_elements) {
+                          int exchange, absl::Span<const int64_t> factor_elements) {
   const BucketLayout::Bucket& source = layout.buckets()[bucket];
   const auto low_rank = [&](int t) { return plan.codecs[t].kind == CodecKind::kLowRank; };
 
@@ -32,7 +32,7 @@ WireBucket MakeWireBucket(const BucketLayout& layout, int bucket, const CodecPla
       WireBucket::Segment& segment = segments.emplace_back();
       segment.bytes = kFrameHeaderBytes;
       for (const Piece& piece : pieces) {
-        if (low_rank(piece.tensor)) continue;
+        if (exchange > 0 || low_rank(piece.tensor)) continue;
         Add({piece.tensor, plan.codecs[piece.tensor], false, piece.in_tensor, piece.bucket_offset,
              0},
             segment);

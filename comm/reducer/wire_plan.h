@@ -21,8 +21,9 @@ struct WirePiece {
   size_t bytes = 0;        ///< of the record
 };
 
-/// What one bucket's messages consist of under a plan, the same on every rank. A low-rank tensor
-/// is there with one of its factors, which change from step to step, so there are two of these.
+/// What one exchange of a bucket consists of under a plan, the same on every rank. Low-rank tensors
+/// are there with their left factors in the first exchange, beside all other tensors, and with their
+/// right ones in the second, which has nothing else and exists for them alone.
 ///
 /// Chunks and segments are the layout's, without low-rank tensors; the factors are shared out over
 /// the chunks and go with their first segments. Trailing segments without a piece are left out.
@@ -36,8 +37,9 @@ struct WireBucket {
   std::vector<int64_t> factor_offsets;       ///< by tensor of the bucket; -1: not low-rank
 };
 
-/// \param factor_elements  by tensor of the bucket: of the factor that travels; 0: not low-rank
+/// \param factor_elements  by tensor of the bucket: of the factor that travels; 0: none does
+/// \param exchange         0, or 1: factors alone
 WireBucket MakeWireBucket(const BucketLayout& layout, int bucket, const CodecPlan& plan,
-                          absl::Span<const int64_t> factor_elements);
+                          int exchange, absl::Span<const int64_t> factor_elements);
 
 }  // namespace sluice

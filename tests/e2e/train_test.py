@@ -94,7 +94,34 @@ def the_same_job_gives_the_same_bits():
         one.close()
 
 
-run_tests([summary_has_every_promised_field, one_json_object_per_step_in_order, learns_something,
+def sparse_and_low_rank_tensors_travel_as_predicted():
+    """Two steps of low rank send both factors once."""
+    for codec, smaller in [("topk", 20), ("lowrank", 20)]:
+        one = Job(3, SMALL + ["training.steps=41", "compression.policy=uniform",
+                              f"compression.uniform_codec={codec}"])
+        check(one.wait(240) == 0, one.stderr())
+        steps = one.steps()
+        check(one.summary()["replicas_identical"] is True, one.summary())
+        check(steps[-1]["loss"] < 0.95 * steps[0]["loss"], f"{codec}: {steps[0]} to {steps[-1]}")
+        last = steps[-4:]
+        sent, predicted = (sum(s[key] for s in last) for key in ["wire_bytes", "predicted_bytes"])
+        check(abs(sent / predicted - 1) < 0.01, f"{codec}: sent {sent}, predicted {predicted}")
+        check(smaller * sent < 4 * one.summary()["raw_bytes_per_step"], f"{codec}: {sent} bytes in 4 steps")
+        one.close()
+
+
+def every_bucket_is_timed():
+    reports = job().recorded("timings.jsonl")
+    check({report["rank"] for report in reports} == {0, 1, 2, 3}, "a rank without timings")
+    for report in reports:
+        check(len(report["buckets"]) > 1, report)
+        for bucket in report["buckets"]:
+            check(0 < bucket["ready_seconds"] <= bucket["started_seconds"] <= bucket["received_seconds"]
+                  <= bucket["reduced_seconds"], bucket)
+            check(0 <= bucket["exposed_seconds"] <= bucket["reduced_seconds"], bucket)
+
+
+run_tests([sparse_and_low_rank_tensors_travel_as_predicted, every_bucket_is_timed, summary_has_every_promised_field, one_json_object_per_step_in_order, learns_something,
            replicas_are_identical_and_compared, measured_bytes_agree_with_the_prediction,
            compression_shrinks_the_wire, a_plan_is_never_larger_than_the_uniform_one,
            every_policy_takes_effect_at_its_step, run_directory_is_complete,

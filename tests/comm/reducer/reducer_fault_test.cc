@@ -60,7 +60,7 @@ TEST(ReducerFault, ADamagedFrameIsRefusedByItsReceiver) {
       {12, absl::StatusCode::kFailedPrecondition, "rank 0 sent bucket 255, rank 1 is at bucket 0"},
       {16, absl::StatusCode::kFailedPrecondition, "rank 0 sent step 255, rank 1 is at step 0"},
       {24, absl::StatusCode::kFailedPrecondition, "rank 0 sent segment 255, rank 1 is at"},
-      {28, absl::StatusCode::kDataLoss, "bytes 28 to 31 are not zero"},
+      {28, absl::StatusCode::kFailedPrecondition, "rank 0 sent exchange 255, rank 1 is at"},
       {kFrameHeaderBytes, absl::StatusCode::kDataLoss, "tensor head."},
   };
   for (const Damage& damage : damages) {
