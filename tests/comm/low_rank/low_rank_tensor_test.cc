@@ -162,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LowRankTensorTest, ::testing::ValuesIn(Interest
                          });
 
 TEST(LowRankTensor, ASecondTurnOfTheSameMatrixLosesLess) {
-  const std::vector<float> matrix = RandomMatrix(RandomKey(8), 40, 60);
+  const std::vector<float> matrix = RandomMatrix(RandomKey(8), 40 * 60);
   LowRankTensor one(40, 60, 4, RandomKey(1));
   LowRankTensor two(40, 60, 4, RandomKey(1));
   const auto error = [&](LowRankTensor& tensor, Step turn) {
