@@ -137,6 +137,13 @@ absl::Status ScatterReduce::Take(size_t head) {
   return absl::OkStatus();
 }
 
+absl::Status ScatterReduce::TakeOverdue() {
+  const auto head = std::find_if(heads_.begin(), heads_.end(),
+                                 [](RequestId request) { return request != kNoRequest; });
+  SLUICE_CHECK(head != heads_.end(), "an operation without work waits for something");
+  return Take(static_cast<size_t>(head - heads_.begin()));
+}
+
 absl::Status ScatterReduce::TakeArrived(Stream& stream, int from, size_t head) {
   const RequestId request = stream.requests[stream.arrived];
   stream.requests[stream.arrived] = kNoRequest;
@@ -215,10 +222,7 @@ absl::Status ScatterReduceAllGather(const CollectiveContext& context, ChunkCodec
     } else if (operation.HasWork()) {
       operation.Work();
     } else if (absl::Now() >= context.deadline) {
-      const auto heads = operation.heads();
-      const auto head = std::find_if(heads.begin(), heads.end(),
-                                     [](RequestId request) { return request != kNoRequest; });
-      status = operation.Take(static_cast<size_t>(head - heads.begin()));
+      status = operation.TakeOverdue();
     }
   }
   operation.Cancel();

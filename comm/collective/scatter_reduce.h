@@ -79,6 +79,10 @@ class ScatterReduce {
   ///        all that is left
   absl::Status Take(size_t head);
 
+  /// deadline() has passed: takes the first head, whose request that ends if it is not over.
+  /// \pre neither done() nor HasWork()
+  absl::Status TakeOverdue();
+
   bool done() const { return !context_.has_value(); }
 
   /// Ends what is in flight, so that the buffers are free.

@@ -118,7 +118,7 @@ absl::StatusOr<std::optional<int>> BucketReducer::Advance() {
     with_work->operation.Work();
     return std::nullopt;
   }
-  if (absl::Now() >= deadline) return DeadlineError();
+  if (absl::Now() >= deadline) return TakeOverdue();
   return std::nullopt;
 }
 
@@ -144,19 +144,14 @@ absl::StatusOr<std::optional<int>> BucketReducer::AfterProgress(Slot& slot,
   return slot.bucket;
 }
 
-// Of the oldest bucket: the transport says which message of which peer did not come.
-absl::Status BucketReducer::DeadlineError() {
+// Of the oldest bucket: the transport says which message of which peer did not come. One that came
+// in the last moment is no error, and may be the bucket's last.
+absl::StatusOr<std::optional<int>> BucketReducer::TakeOverdue() {
   for (int i = 0; i < kMostInFlight; ++i) {
     Slot& slot = slots_[static_cast<size_t>((next_bucket_ + i) % kMostInFlight)];
-    if (slot.operation.done()) continue;
-    const absl::Span<const RequestId> heads = slot.operation.heads();
-    const auto head = std::find_if(heads.begin(), heads.end(),
-                                   [](RequestId request) { return request != kNoRequest; });
-    SLUICE_CHECK(head != heads.end(), "an operation without work waits for something");
-    const absl::Status outcome = slot.operation.Take(static_cast<size_t>(head - heads.begin()));
-    return AfterProgress(slot, outcome).status();
+    if (!slot.operation.done()) return AfterProgress(slot, slot.operation.TakeOverdue());
   }
-  return absl::OkStatus();
+  return std::nullopt;
 }
 
 void BucketReducer::Cancel() {

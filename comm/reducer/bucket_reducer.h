@@ -97,7 +97,7 @@ class BucketReducer {
 
   void StartExchange(Slot& slot, uint32_t exchange);
   absl::StatusOr<std::optional<int>> AfterProgress(Slot& slot, const absl::Status& outcome);
-  absl::Status DeadlineError();
+  absl::StatusOr<std::optional<int>> TakeOverdue();
   absl::Duration SinceBegin() const;
 
   const Reducer::Options options_;
