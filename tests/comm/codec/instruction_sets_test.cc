@@ -1,36 +1,19 @@
 // Every instruction set of this machine gives the bytes and values of the reference.
 
+#include "tests/comm/instruction_sets.h"
+
 #include <string>
 #include <vector>
 
 #include "comm/codec/codec.h"
 #include "gtest/gtest.h"
-#include "hwy/targets.h"
 #include "tests/comm/codec/codec_cases.h"
 #include "tests/comm/codec/reference_codec.h"
 
 namespace sluice {
 namespace {
 
-// Makes the kernels use one instruction set for the life of a test.
-class InstructionSetsTest : public ::testing::TestWithParam<CodecConfig> {
- protected:
-  static std::vector<int64_t> Available() {
-    std::vector<int64_t> targets;
-    for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-      targets.push_back(left & -left);
-    }
-    return targets;
-  }
-  static void Use(int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class InstructionSetsTest : public EachInstructionSetTest<CodecConfig> {};
 
 TEST_P(InstructionSetsTest, RecordsAreThoseOfTheReference) {
   for (int64_t n : InterestingSizes()) {

@@ -4,27 +4,23 @@
 
 #include "comm/codec/codec.h"
 #include "gtest/gtest.h"
-#include "hwy/targets.h"
 #include "tests/comm/codec/codec_cases.h"
 #include "tests/comm/codec/top_k_cases.h"
+#include "tests/comm/instruction_sets.h"
 
 namespace sluice {
 namespace {
 
-class TopKInstructionSetsTest : public ::testing::TestWithParam<CodecConfig> {
+class TopKInstructionSetsTest : public EachInstructionSetTest<CodecConfig> {
  protected:
   // Runs `check` with each instruction set in use.
   template <class Check>
   static void OnEach(Check check) {
-    for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-      Use(left & -left);
+    for (int64_t target : Available()) {
+      Use(target);
       check();
       Use(0);
     }
-  }
-  static void Use(int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   }
 };
 

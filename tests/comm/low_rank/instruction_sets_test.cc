@@ -1,36 +1,19 @@
 // Every instruction set of this machine gives the same bits: ranks may have different processors.
 
+#include "tests/comm/instruction_sets.h"
+
 #include <string>
 #include <vector>
 
 #include "comm/low_rank/kernels.h"
 #include "comm/low_rank/low_rank_tensor.h"
 #include "gtest/gtest.h"
-#include "hwy/targets.h"
 #include "tests/comm/low_rank/matrix_cases.h"
 
 namespace sluice {
 namespace {
 
-// Makes the kernels use one instruction set for the life of a test.
-class LowRankInstructionSetsTest : public ::testing::TestWithParam<MatrixCase> {
- protected:
-  static std::vector<int64_t> Available() {
-    std::vector<int64_t> targets;
-    for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-      targets.push_back(left & -left);
-    }
-    return targets;
-  }
-  static void Use(int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class LowRankInstructionSetsTest : public EachInstructionSetTest<MatrixCase> {};
 
 std::vector<std::vector<uint32_t>> BitsOfSomeSteps(const MatrixCase& c, float scale) {
   std::vector<std::vector<uint32_t>> bits;
