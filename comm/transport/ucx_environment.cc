@@ -48,6 +48,9 @@ void PrepareUcxEnvironment(absl::string_view transports) {
   // Queue and buffer sizes at which large messages were fastest (docs/transport.md).
   if (Allows(transports, "posix")) setenv("UCX_POSIX_FIFO_SIZE", "128", /*overwrite=*/0);
   if (Allows(transports, "tcp")) setenv("UCX_TCP_RX_SEG_SIZE", "256k", /*overwrite=*/0);
+  // No rendezvous: its control messages would queue behind the data on the same connection, and
+  // between several peers a slow link then idles for a third of the time (docs/transport.md).
+  if (Allows(transports, "tcp")) setenv("UCX_RNDV_THRESH", "inf", /*overwrite=*/0);
 }
 
 }  // namespace sluice

@@ -335,7 +335,7 @@ void UcxMesh::EndRequestsOfGonePeers() {
   requests_.ForEach([&](Request& request) {
     const Peer& other = peer(request.operation.peer);
     if (stuck_ || request.over || !other.gone) return;
-    if (request.operation.kind == Operation::Kind::kSend) {
+    if (request.operation.kind == Operation::Kind::kSend || other.failed) {
       End(request, PeerGone(request.operation, other.why));
     } else {
       // One that has met its message is not cancelled by this: it ends with the transfer.
@@ -480,7 +480,9 @@ void UcxMesh::OnGoodbyeLeft(void* handle, ucs_status_t, void* mesh) {
 }
 
 void UcxMesh::OnFailure(void* peer, ucp_ep_h, ucs_status_t status) {
-  MarkGone(*static_cast<Peer*>(peer), ucs_status_string(status));
+  auto* failed = static_cast<Peer*>(peer);
+  if (!failed->gone) failed->failed = true;
+  MarkGone(*failed, ucs_status_string(status));
 }
 
 void UcxMesh::MarkGone(Peer& peer, absl::string_view why) {

@@ -88,6 +88,7 @@ class UcxMesh : public Transport {
     UcxMesh* mesh = nullptr;
     ucp_ep_h endpoint = nullptr;  // null once closed
     bool gone = false;
+    bool failed = false;  // gone without a goodbye: nothing sent before can come any more
     std::string why;
     std::array<void*, kNotices> awaited_notices{};  // posted receives
     int notices = 0;                                // received
