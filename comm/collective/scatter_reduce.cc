@@ -103,16 +103,16 @@ void ScatterReduce::Send(int to, int round, absl::Span<const std::byte> bytes) {
 }
 
 void ScatterReduce::Work() {
-  const int chunk = (self_ + work_distance_) % ranks_;
-  if (work_segment_ < codec_->Segments(chunk)) {
-    const auto part = NextSendPart(codec_->SegmentBytes(chunk, work_segment_));
-    codec_->EncodeMine(chunk, work_segment_, part);
-    Send(chunk, kScatter, part);
-  }
-  if (++work_distance_ == ranks_) {
+  const auto chunk = [&] { return (self_ + work_distance_) % ranks_; };
+  const auto part = NextSendPart(codec_->SegmentBytes(chunk(), work_segment_));
+  codec_->EncodeMine(chunk(), work_segment_, part);
+  Send(chunk(), kScatter, part);
+  // Chunks may differ in segments. When the work ends a send is in flight, whose end is taken.
+  do {
+    if (++work_distance_ < ranks_) continue;
     work_distance_ = 1;
     ++work_segment_;
-  }
+  } while (HasWork() && work_segment_ >= codec_->Segments(chunk()));
 }
 
 absl::Status ScatterReduce::Take(size_t head) {
