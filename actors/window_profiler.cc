@@ -13,11 +13,14 @@ absl::StatusOr<WindowProfiler> WindowProfiler::Create(
   const std::vector<proto::CodecChoice> candidates = CandidateCodecs(compression);
   WindowProfiler profiler;
   profiler.sizes_.set_fixed_wire_bytes(layout.FixedWireBytes());
+  profiler.sizes_.set_world_size(layout.world_size());
   for (int i = 0; i < tensors.size(); ++i) {
     proto::LayerStatistics& layer = *profiler.sizes_.add_layers();
     layer.set_name(tensors[i].name());
     layer.set_elements(layout.tensors()[i].elements);
     layer.set_eligible(IsEligible(compression, tensors[i]));
+    layer.set_bucket(layout.places()[i].bucket);
+    *layer.mutable_shape() = tensors[i].shape();
     std::vector<CodecConfig> codecs;
     for (const proto::CodecChoice& candidate : candidates) {
       if (!layer.eligible() && candidate.kind() != proto::CODEC_RAW) continue;

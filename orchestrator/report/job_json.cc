@@ -118,6 +118,10 @@ std::string PolicyJson(const proto::CompressionPolicy& policy) {
   json["budget"] = policy.budget();
   json["solve_seconds"] = policy.solve_seconds();
   json["reason"] = policy.reason();
+  if (policy.has_exposed_seconds()) {
+    json["predicted_exposed_seconds"] = policy.exposed_seconds();
+    json["predicted_raw_exposed_seconds"] = policy.raw_exposed_seconds();
+  }
   Json layers = Json::object();
   for (const proto::LayerChoice& layer : policy.layers()) {
     layers[layer.name()] = CodecName(layer.codec());
@@ -132,6 +136,15 @@ std::string WindowJson(const proto::WindowStatistics& window) {
   json["last_step"] = window.last_step();
   json["profile_seconds"] = window.profile_seconds();
   json["fixed_wire_bytes"] = window.fixed_wire_bytes();
+  json["world_size"] = window.world_size();
+  if (window.has_times()) {
+    const proto::TimeStatistics& times = window.times();
+    json["times"] = {{"ready_seconds", Json(std::vector<double>(times.ready_seconds().begin(),
+                                                                times.ready_seconds().end()))},
+                     {"backward_seconds", times.backward_seconds()},
+                     {"latency_seconds", times.latency_seconds()},
+                     {"bytes_per_second", times.bytes_per_second()}};
+  }
   json["layers"] = Json::array();
   for (const proto::LayerStatistics& layer : window.layers()) {
     Json entry;
@@ -139,11 +152,14 @@ std::string WindowJson(const proto::WindowStatistics& window) {
     entry["elements"] = layer.elements();
     entry["eligible"] = layer.eligible();
     entry["squared_norm"] = layer.squared_norm();
+    entry["bucket"] = layer.bucket();
+    entry["shape"] = Json(std::vector<int64_t>(layer.shape().begin(), layer.shape().end()));
     entry["options"] = Json::array();
     for (const proto::OptionStatistics& option : layer.options()) {
       entry["options"].push_back({{"codec", CodecName(option.codec())},
                                   {"squared_error", option.squared_error()},
-                                  {"wire_bytes", option.wire_bytes()}});
+                                  {"wire_bytes", option.wire_bytes()},
+                                  {"codec_seconds", option.codec_seconds()}});
     }
     json["layers"].push_back(std::move(entry));
   }
