@@ -218,6 +218,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
   if (!Accept(id, report.envelope())) return {};
   last_report_ = clock_();
   observer_->OnReport(report);
+  times_.Add(report);
   std::vector<ClusterStep> complete;
   for (const proto::StepRecord& record : report.steps()) {
     auto steps = ledger_.Add(Rank(report.rank()), record);
@@ -235,8 +236,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
     MemberId id, const proto::Statistics& statistics) {
   if (!Accept(id, statistics.envelope())) return {};
-  observer_->OnWindow(statistics.window());
-  return PublishDecision(statistics.window().window(), publisher_->OnWindow(statistics.window()));
+  proto::WindowStatistics window = statistics.window();
+  times_.MoveTo(publisher_->current(), window);
+  observer_->OnWindow(window);
+  return PublishDecision(window.window(), publisher_->OnWindow(window));
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "actors/policy_publisher.h"
 #include "actors/step_ledger.h"
+#include "actors/step_times.h"
 #include "actors/window_profiler.h"
 #include "proto/control.pb.h"
 #include "proto/job.pb.h"
@@ -162,6 +163,7 @@ class CoordinatorState {
   std::map<MemberId, Member> members_;
   std::optional<WindowProfiler> profiler_;
   StepLedger ledger_;
+  StepTimes times_;
   JobResult result_;
   absl::Time started_;
   absl::Time last_report_;

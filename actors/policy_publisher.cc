@@ -61,7 +61,9 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish
   const absl::Time begin = clock_();
   SLUICE_ASSIGN_OR_RETURN(proto::CompressionPolicy policy, maker.Plan(window));
   policy.set_solve_seconds(absl::ToDoubleSeconds(clock_() - begin));
-  if (SameChoices(policy, current_)) return std::optional<proto::CompressionPolicy>();
+  if (SameChoices(policy, current_) || maker.Keeps(window, current_, policy)) {
+    return std::optional<proto::CompressionPolicy>();
+  }
   policy.set_version(current_.version() + 1);
   policy.set_effective_step(effective_step);
   current_ = policy;

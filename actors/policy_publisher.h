@@ -48,6 +48,8 @@ class PolicyPublisher {
   absl::StatusOr<std::optional<proto::CompressionPolicy>> OnWindow(
       const proto::WindowStatistics& window);
 
+  /// The newest published plan; without layers while everything is raw.
+  const proto::CompressionPolicy& current() const { return current_; }
   /// Published plans that changed at least one layer.
   int changes() const { return changes_; }
 

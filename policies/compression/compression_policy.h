@@ -31,6 +31,14 @@ class CompressionPolicyMaker {
   ///                          uniform option (not for "none"), bytes that are negative or not
   ///                          finite
   virtual absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) = 0;
+
+  /// Whether `current`, the plan in force, should stay although `fresh` is the plan for `window`:
+  /// so that plans do not flap where little is gained.
+  virtual bool Keeps(const proto::WindowStatistics& window, const proto::CompressionPolicy& current,
+                     const proto::CompressionPolicy& fresh) const {
+    (void)window, (void)current, (void)fresh;
+    return false;
+  }
 };
 
 /// The policy that the job names: "none", "uniform" or "lgreco".

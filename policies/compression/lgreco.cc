@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -165,6 +166,20 @@ absl::StatusOr<proto::CompressionPolicy> LGrecoPolicy::Plan(const proto::WindowS
   }
   plan.set_lower_bound_bytes(std::max(0.0, std::min(plan.predicted_bytes(), lower_bound_bytes)));
   return plan;
+}
+
+bool LGrecoPolicy::Keeps(const proto::WindowStatistics& window,
+                         const proto::CompressionPolicy& current,
+                         const proto::CompressionPolicy& fresh) const {
+  const std::optional<OptionIndices> options = OptionsOf(window, current);
+  if (!options || fresh.budget() <= 0) return false;
+  const ErrorTable errors(window, config_.metric());
+  for (int l = 0; l < window.layers_size(); ++l) {
+    if (std::isinf(errors.error(l, (*options)[l]))) return false;
+  }
+  const double bytes = PlanBytes(window, *options);
+  return errors.Sum(*options) <= fresh.budget() &&
+         bytes - fresh.predicted_bytes() <= config_.hysteresis() * bytes;
 }
 
 }  // namespace sluice

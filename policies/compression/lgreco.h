@@ -19,6 +19,9 @@ class LGrecoPolicy : public CompressionPolicyMaker {
   explicit LGrecoPolicy(const proto::Compression& config) : config_(config) {}
   bool NeedsErrors() const override { return true; }
   absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) override;
+  /// While `current` is within the budget and `fresh` saves no more than hysteresis of its bytes.
+  bool Keeps(const proto::WindowStatistics& window, const proto::CompressionPolicy& current,
+             const proto::CompressionPolicy& fresh) const override;
 
  private:
   proto::Compression config_;

@@ -66,6 +66,18 @@ absl::StatusOr<OptionIndices> UniformOptions(const proto::WindowStatistics& wind
   return options;
 }
 
+std::optional<OptionIndices> OptionsOf(const proto::WindowStatistics& window,
+                                       const proto::CompressionPolicy& plan) {
+  if (plan.layers_size() != window.layers_size()) return std::nullopt;
+  OptionIndices options;
+  for (int l = 0; l < window.layers_size(); ++l) {
+    if (plan.layers(l).name() != window.layers(l).name()) return std::nullopt;
+    options.push_back(Find(window.layers(l), plan.layers(l).codec()));
+    if (options.back() < 0) return std::nullopt;
+  }
+  return options;
+}
+
 double PlanBytes(const proto::WindowStatistics& window, const OptionIndices& options) {
   double bytes = window.fixed_wire_bytes();
   for (int l = 0; l < window.layers_size(); ++l) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,11 @@ absl::StatusOr<OptionIndices> RawOptions(const proto::WindowStatistics& window);
 /// \error kInvalidArgument  as RawOptions, and an eligible layer without the reference
 absl::StatusOr<OptionIndices> UniformOptions(const proto::WindowStatistics& window,
                                              const proto::CodecChoice& reference);
+
+/// The options that a plan chose among those of `window`; nullopt when the layers are others or an
+/// option is not there.
+std::optional<OptionIndices> OptionsOf(const proto::WindowStatistics& window,
+                                       const proto::CompressionPolicy& plan);
 
 /// What one rank sends per step: the options' bytes and the fixed ones.
 double PlanBytes(const proto::WindowStatistics& window, const OptionIndices& options);

@@ -6,6 +6,7 @@
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/compression_policy.h"
 #include "policies/compression/lgreco.h"
+#include "policies/compression/lgreco_time.h"
 #include "policies/compression/none.h"
 #include "policies/compression/uniform.h"
 
@@ -23,6 +24,7 @@ Factory Make() {
 // One line per policy.
 std::map<std::string, Factory> Factories() {
   return {{"lgreco", Make<LGrecoPolicy>()},
+          {"lgreco_time", Make<LGrecoTimePolicy>()},
           {"none", Make<NonePolicy>()},
           {"uniform", Make<UniformPolicy>()}};
 }

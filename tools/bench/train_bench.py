@@ -165,7 +165,7 @@ def print_commands(args, hosts):
         if method.system == "sluice":
             print(json.dumps(train_methods.sluice_job(method, args.settings, args.seeds[0], hosts.transports)))
             commands = train_runs.sluice_commands(args.orchestrator, hosts, args.settings, "DIR/job.json", "DIR", port,
-                                                  method.name == "lgreco")
+                                                  train_methods.plans(method))
         else:
             commands = train_runs.ddp_commands(args.python, hosts, method, args.settings, args.seeds[0], port)
         for command in commands:

@@ -34,7 +34,9 @@ class Method:
         return f"{self.system}:{self.name}"
 
 
-# Of a Sluice job, by the method's name; {} is the number in it.
+FAMILIES = ["quantizer", "cast", "clipped", "sign", "ternary", "topk", "lowrank", "drop"]
+
+# Of a Sluice job, by the method's name and the number in it.
 SLUICE = {
     r"none": lambda _: {"policy": "none"},
     # As PyTorch's hook: nothing is kept of what a cast loses.
@@ -46,6 +48,8 @@ SLUICE = {
     r"topk([0-9.]+)": lambda n: {"policy": "uniform", "uniform_codec": "topk", "uniform_density": float(n) / 100},
     r"lowrank([0-9]+)": lambda n: {"policy": "uniform", "uniform_codec": "lowrank", "uniform_rank": int(n)},
     r"lgreco": lambda _: {"policy": "lgreco"},
+    r"lgreco_mixed": lambda _: {"policy": "lgreco", "candidate_families": FAMILIES},
+    r"lgreco_time": lambda _: {"policy": "lgreco_time", "candidate_families": FAMILIES},
 }
 DDP = {
     r"none": lambda _: "none",
@@ -78,9 +82,14 @@ def parse_methods(text):
     return methods
 
 
+def plans(method):
+    """Whether the method measures gradients in windows, and so needs a profiler."""
+    return method.system == "sluice" and method.name.startswith("lgreco")
+
+
 def timed_from(method, settings):
-    """The first timed step: for lgreco, no sooner than its first plan is in force."""
-    if method == Method("sluice", "lgreco"):
+    """The first timed step: of a method that plans, no sooner than its first plan is in force."""
+    if plans(method):
         return max(settings.warmup, settings.window + LEAD_STEPS + 1)
     return settings.warmup
 

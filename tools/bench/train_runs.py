@@ -164,7 +164,7 @@ def run_sluice(orchestrator, hosts, method, settings, seed, timeout, keep=False)
     """\\raises RuntimeError with the ends of the processes' standard errors"""
     with scratch(keep) as directory:
         job = write_job(method, settings, seed, hosts, directory)
-        commands = sluice_commands(orchestrator, hosts, settings, job, directory, hosts.port(), method.name == "lgreco")
+        commands = sluice_commands(orchestrator, hosts, settings, job, directory, hosts.port(), train_methods.plans(method))
         first = train_methods.timed_from(method, settings)
         arrivals, steps, counted, summary = [], [], [], None
         with Processes(commands, directory, timeout) as processes:
