@@ -70,6 +70,8 @@ build() {
     ip -n "$host" addr add "10.77.0.$((i + 1))/24" dev net0
     ip -n "$host" link set lo up
     ip -n "$host" link set net0 up
+    # The kernel's own default, whatever this machine has: bbr shares a queue among several senders badly.
+    ip netns exec "$host" sh -c 'echo cubic > /proc/sys/net/ipv4/tcp_congestion_control'
     ip -n "$switch" link set "p$i" master br0 up
     limit "$host" net0 "$rate"
     limit "$switch" "p$i" "$rate"

@@ -48,7 +48,7 @@ TEST(PredictExposed, AMessageHasTwoLatenciesAndALowRankOneFour) {
   proto::WindowStatistics window = Window();
   window.mutable_times()->set_latency_seconds(0.01);
   EXPECT_DOUBLE_EQ(PredictExposed(window, {0, 1}).exposed_seconds, 1.75 + 2 * 0.01);
-  EXPECT_DOUBLE_EQ(PredictExposed(window, {0, 2}).exposed_seconds, 0.1 + 4 * 0.01);
+  EXPECT_NEAR(PredictExposed(window, {0, 2}).exposed_seconds, 0.1 + 4 * 0.01, 1e-12);
 }
 
 TEST(PredictExposed, HeadersAreSharedAmongBuckets) {

@@ -115,10 +115,9 @@ TEST(LGrecoTime, DropsAPlanThatIsSlowerOrBeyondTheBudget) {
   const auto raw = MakePlan(window, *RawOptions(window), "");
   EXPECT_FALSE(maker->Keeps(window, raw, fresh));
   proto::WindowStatistics louder = window;
-  for (auto& option : *louder.mutable_layers(0)->mutable_options()) {
-    if (option.codec().kind() != proto::CODEC_RAW && option.codec().bits() < 4) {
-      option.set_squared_error(1e6);
-    }
+  const OptionIndices chosen = *OptionsOf(window, fresh);
+  for (int l = 0; l < 4; ++l) {
+    louder.mutable_layers(l)->mutable_options(chosen[l])->set_squared_error(1e6);
   }
   EXPECT_FALSE(maker->Keeps(louder, fresh, maker->Plan(louder).value()));
 }
