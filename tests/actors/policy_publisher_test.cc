@@ -85,6 +85,31 @@ TEST_F(PolicyPublisherTest, AnUnchangedPlanIsNotPublishedAgain) {
   EXPECT_EQ(publisher_->changes(), 2);
 }
 
+// The best option's bytes are `saving` of the 3-bit option's fewer.
+proto::WindowStatistics NearlyEqual(int64_t number, double saving) {
+  proto::WindowStatistics window = Window(number, 100 * number + 99, 3);
+  proto::OptionStatistics& better = *window.mutable_layers(0)->add_options();
+  better = window.layers(0).options(2);
+  better.mutable_codec()->set_bucket_size(2048);
+  better.set_wire_bytes(better.wire_bytes() * (1 - saving));
+  return window;
+}
+
+TEST_F(PolicyPublisherTest, APlanStaysWhereANewOneGainsLessThanTheHysteresis) {
+  Make("lgreco");
+  ASSERT_TRUE((*publisher_->OnWindow(Window(0, 99, 3))).has_value());
+  EXPECT_FALSE((*publisher_->OnWindow(NearlyEqual(1, 0.01))).has_value());
+  EXPECT_TRUE((*publisher_->OnWindow(NearlyEqual(2, 0.05))).has_value());
+}
+
+TEST_F(PolicyPublisherTest, APlanBeyondTheBudgetGoesEvenIfTheNewOneGainsNothing) {
+  Make("lgreco");
+  ASSERT_TRUE((*publisher_->OnWindow(Window(0, 99, 3))).has_value());
+  proto::WindowStatistics window = NearlyEqual(1, 0);
+  window.mutable_layers(0)->mutable_options(2)->set_squared_error(2);
+  EXPECT_TRUE((*publisher_->OnWindow(window)).has_value());
+}
+
 TEST_F(PolicyPublisherTest, AWindowOutOfOrderIsRefused) {
   Make("lgreco");
   ASSERT_TRUE(publisher_->OnWindow(Window(3, 99, 3)).ok());
