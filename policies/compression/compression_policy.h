@@ -10,9 +10,9 @@
 
 namespace sluice {
 
-/// Turns a window's statistics into a plan: numbers in, assignment out. Pure: the same statistics
-/// give the same plan, bit for bit. Version, effective step and solve time are the coordinator's to
-/// fill in. \threadsafety one thread at a time
+/// Turns a window's statistics into a plan: numbers in, assignment out. Pure: the same statistics,
+/// window after window, give the same plans, bit for bit. Version, effective step and solve time
+/// are the coordinator's to fill in. \threadsafety one thread at a time
 class CompressionPolicyMaker {
  public:
   virtual ~CompressionPolicyMaker() = default;
@@ -33,12 +33,16 @@ class CompressionPolicyMaker {
   virtual absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) = 0;
 };
 
-/// The policy that the job names: "none", "uniform" or "lgreco".
+/// The policy that the job names: one of those in registry.cc.
 /// \error kInvalidArgument  unknown name: lists the known ones; a quantiser that cannot have
 ///                          uniform_bits; "lgreco" with a reference that is no quantiser; an
-///                          unknown metric
+///                          unknown metric; "global_topk" without top-k
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config);
+
+/// Whether that policy needs a window's statistics.
+/// \error kInvalidArgument  as CreateCompressionPolicy
+absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config);
 
 /// The options that profilers measure for an eligible layer: raw, the uniform reference, fp16 and
 /// every candidate (bits, bucket) of the job that its quantiser can have, in this order, without

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <string>
+
 #include "policies/compression/compression_policy.h"
+#include "policies/compression/plan.h"
 
 namespace sluice {
 
@@ -19,6 +22,16 @@ class LGrecoPolicy : public CompressionPolicyMaker {
   explicit LGrecoPolicy(const proto::Compression& config) : config_(config) {}
   bool NeedsErrors() const override { return true; }
   absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) override;
+
+  /// What a plan is measured against: its error is the budget's unit, and it is the plan where none is better.
+  struct Reference {
+    OptionIndices options;  ///< raw on layers that are not eligible
+    std::string policy;     ///< that compares with it, for reasons
+    std::string name;       ///< its own, for reasons
+  };
+  /// The same against any reference. uniform_bytes is what the reference sends.
+  absl::StatusOr<proto::CompressionPolicy> PlanAgainst(const proto::WindowStatistics& window,
+                                                       const Reference& reference);
 
  private:
   proto::Compression config_;

@@ -3,8 +3,12 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "policies/compression/accordion.h"
+#include "policies/compression/accordion_lgreco.h"
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/compression_policy.h"
+#include "policies/compression/global_topk.h"
 #include "policies/compression/lgreco.h"
 #include "policies/compression/none.h"
 #include "policies/compression/uniform.h"
@@ -22,14 +26,15 @@ Factory Make() {
 
 // One line per policy.
 std::map<std::string, Factory> Factories() {
-  return {{"lgreco", Make<LGrecoPolicy>()},
+  return {{"accordion", Make<AccordionPolicy>()},
+          {"accordion+lgreco", Make<AccordionLGrecoPolicy>()},
+          {"global_topk", Make<GlobalTopKPolicy>()},
+          {"lgreco", Make<LGrecoPolicy>()},
           {"none", Make<NonePolicy>()},
           {"uniform", Make<UniformPolicy>()}};
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
+absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
     const proto::Compression& config) {
   const std::map<std::string, Factory> factories = Factories();
   const auto found = factories.find(config.policy());
@@ -53,11 +58,25 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
         ", but policy lgreco needs a quantiser as its reference: leave it at quantizer, or use "
         "policy uniform"));
   }
-  if (config.policy() == "lgreco" && config.metric() != "l2" && config.metric() != "l2sq") {
+  const bool solves = config.policy() == "lgreco" || config.policy() == "accordion+lgreco";
+  if (solves && config.metric() != "l2" && config.metric() != "l2sq") {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown compression.metric \"", config.metric(), "\", expected l2 or l2sq"));
   }
+  if (config.policy() == "global_topk") SLUICE_RETURN_IF_ERROR(CheckGlobalTopK(config));
   return found->second(config);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
+    const proto::Compression& config) {
+  return Construct(config);
+}
+
+absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config) {
+  SLUICE_ASSIGN_OR_RETURN(const auto policy, Construct(config));
+  return policy->NeedsErrors();
 }
 
 }  // namespace sluice
