@@ -12,6 +12,7 @@
 #include "policies/compression/lgreco.h"
 #include "policies/compression/none.h"
 #include "policies/compression/uniform.h"
+#include "policies/plugin/plugin_policy.h"
 
 namespace sluice {
 namespace {
@@ -31,6 +32,7 @@ std::map<std::string, Factory> Factories() {
           {"global_topk", Make<GlobalTopKPolicy>()},
           {"lgreco", Make<LGrecoPolicy>()},
           {"none", Make<NonePolicy>()},
+          {"plugin", Make<PluginPolicy>()},
           {"uniform", Make<UniformPolicy>()}};
 }
 
@@ -64,6 +66,11 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
         absl::StrCat("unknown compression.metric \"", config.metric(), "\", expected l2 or l2sq"));
   }
   if (config.policy() == "global_topk") SLUICE_RETURN_IF_ERROR(CheckGlobalTopK(config));
+  if (config.policy() == "plugin" && config.plugin().empty()) {
+    return absl::InvalidArgumentError(
+        "compression.policy plugin needs compression.plugin, the path of a shared object "
+        "(docs/policy_plugins.md)");
+  }
   return found->second(config);
 }
 
@@ -71,7 +78,11 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
 
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config) {
-  return Construct(config);
+  SLUICE_ASSIGN_OR_RETURN(auto policy, Construct(config));
+  if (config.policy() == "plugin") {
+    SLUICE_RETURN_IF_ERROR(static_cast<PluginPolicy&>(*policy).Start());
+  }
+  return policy;
 }
 
 absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config) {
