@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "policies/compression/codec_choice.h"
 
@@ -38,8 +39,8 @@ int64_t RequiredDecision(const proto::Compression& compression, bool needs_windo
 }
 
 absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job) {
-  SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(job.compression()));
-  return job.world().size() > 1 && maker->NeedsErrors();
+  SLUICE_ASSIGN_OR_RETURN(const bool needs_errors, PolicyNeedsErrors(job.compression()));
+  return job.world().size() > 1 && needs_errors;
 }
 
 PolicyPublisher::PolicyPublisher(const proto::JobConfig& job,
@@ -52,8 +53,7 @@ PolicyPublisher::PolicyPublisher(const proto::JobConfig& job,
 absl::StatusOr<std::unique_ptr<PolicyPublisher>> PolicyPublisher::Create(
     const proto::JobConfig& job, Clock clock) {
   SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(job.compression()));
-  return std::unique_ptr<PolicyPublisher>(
-      new PolicyPublisher(job, std::move(maker), std::move(clock)));
+  return std::make_unique<PolicyPublisher>(job, std::move(maker), std::move(clock));
 }
 
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish(
@@ -88,7 +88,14 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindo
         absl::StrCat("window ", window.window(), " after window ", last_window_));
   }
   last_window_ = window.window();
-  return Publish(*maker_, window, EffectiveStep(compression_, window.last_step()));
+  auto published = Publish(*maker_, window, EffectiveStep(compression_, window.last_step()));
+  if (!absl::IsUnavailable(published.status())) return published;
+  const std::string why(published.status().message());
+  if (why != warning_) {
+    SLUICE_LOG(Warning, "no plan for window ", window.window(), ", the one in force stays: ", why);
+  }
+  warning_ = why;
+  return std::optional<proto::CompressionPolicy>();
 }
 
 }  // namespace sluice

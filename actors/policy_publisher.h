@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -14,7 +15,7 @@
 namespace sluice {
 
 /// Whether the job's policy measures gradients, so that workers accumulate windows and a profiler is needed.
-/// \error kInvalidArgument  the job names an unknown policy
+/// Starts no plugin. \error as PolicyNeedsErrors
 absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job);
 
 /// What a rank must know before it begins a step, so that all ranks switch plans at the same, predictable one.
@@ -34,16 +35,20 @@ class PolicyPublisher {
  public:
   using Clock = std::function<absl::Time()>;
 
-  /// \error kInvalidArgument  the job names an unknown policy
+  /// \error as CreateCompressionPolicy
   static absl::StatusOr<std::unique_ptr<PolicyPublisher>> Create(const proto::JobConfig& job,
                                                                  Clock clock);
+  /// With `maker` in the place of the policy that the job names.
+  PolicyPublisher(const proto::JobConfig& job, std::unique_ptr<CompressionPolicyMaker> maker,
+                  Clock clock);
 
   /// The plan that ends the raw warm-up; nullopt when the job stays raw.
   /// \param sizes  every layer's options with their wire bytes, errors unset
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Initial(
       const proto::WindowStatistics& sizes);
 
-  /// The plan for a measured window; nullopt when every layer's choice stays as it is.
+  /// The plan for a measured window; nullopt when every layer's choice stays as it is, and, with a warning, when
+  /// the policy has none this time (kUnavailable).
   /// \error kInvalidArgument  a window that is not after the last one
   absl::StatusOr<std::optional<proto::CompressionPolicy>> OnWindow(
       const proto::WindowStatistics& window);
@@ -54,9 +59,6 @@ class PolicyPublisher {
   int changes() const { return changes_; }
 
  private:
-  PolicyPublisher(const proto::JobConfig& job, std::unique_ptr<CompressionPolicyMaker> maker,
-                  Clock clock);
-
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Publish(
       CompressionPolicyMaker& maker, const proto::WindowStatistics& window, int64_t effective_step);
 
@@ -67,6 +69,7 @@ class PolicyPublisher {
   proto::CompressionPolicy current_;
   int64_t last_window_ = -1;
   int changes_ = 0;
+  std::string warning_;  // the last one, so as not to repeat it
 };
 
 }  // namespace sluice

@@ -14,6 +14,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/nearest_word.h"
 #include "orchestrator/flags/command_line.h"
+#include "policies/plugin/policy_host.h"
 
 namespace sluice {
 namespace {
@@ -126,6 +127,8 @@ int Main(std::vector<std::string> args) {
     std::printf("sluice %s\n", kVersion);
     return kExitOk;
   }
+  // Not for people: the coordinator starts it (docs/policy_plugins.md).
+  if (args[0] == kPolicyHostCommand && args.size() == 2) return RunPolicyHost(args[1]);
   for (const Subcommand& subcommand : Subcommands()) {
     if (args[0] != subcommand.name) continue;
     args.erase(args.begin());

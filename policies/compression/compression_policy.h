@@ -10,9 +10,9 @@
 
 namespace sluice {
 
-/// Turns a window's statistics into a plan: numbers in, assignment out. Pure: the same statistics
-/// give the same plan, bit for bit. Version, effective step and solve time are the coordinator's to
-/// fill in. \threadsafety one thread at a time
+/// Turns a window's statistics into a plan: numbers in, assignment out. Pure, but for "plugin": the
+/// same statistics, window after window, give the same plans, bit for bit. Version, effective step
+/// and solve time are the coordinator's to fill in. \threadsafety one thread at a time
 class CompressionPolicyMaker {
  public:
   virtual ~CompressionPolicyMaker() = default;
@@ -30,6 +30,7 @@ class CompressionPolicyMaker {
   /// the
   ///                          uniform option (not for "none"), bytes that are negative or not
   ///                          finite
+  /// \error kUnavailable      no plan this time, the message says why: the one in force stays
   virtual absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) = 0;
 
   /// Whether `current`, the plan in force, should stay although `fresh` is the plan for `window`:
@@ -41,12 +42,17 @@ class CompressionPolicyMaker {
   }
 };
 
-/// The policy that the job names: "none", "uniform" or "lgreco".
+/// The policy that the job names: one of those in registry.cc. "plugin" starts its plugin.
 /// \error kInvalidArgument  unknown name: lists the known ones; a quantiser that cannot have
 ///                          uniform_bits; "lgreco" with a reference that is no quantiser; an
-///                          unknown metric
+///                          unknown metric; "global_topk" without top-k; "plugin" without a path
+/// \error kFailedPrecondition  a plugin that does not start
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config);
+
+/// Whether that policy needs a window's statistics; starts no plugin.
+/// \error kInvalidArgument  as CreateCompressionPolicy
+absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config);
 
 /// The options that profilers measure for an eligible layer: raw, the uniform reference, fp16 and
 /// every candidate (bits, bucket) of the job that its quantiser can have, in this order, without

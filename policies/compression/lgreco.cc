@@ -66,12 +66,13 @@ std::string Percent(double part, double whole) {
   return absl::StrFormat("%.0f %%", whole > 0 ? 100 * part / whole : 100);
 }
 
-std::string Reason(const proto::CompressionPolicy& plan, double uniform_error, int unknown,
-                   const KnapsackSolution& solution) {
-  std::string reason = absl::StrCat(
-      "lgreco: ", Percent(plan.predicted_bytes(), plan.uniform_bytes()), " of uniform's bytes at ",
-      uniform_error > 0 ? Percent(plan.error(), uniform_error) + " of its error"
-                        : std::string("no error"));
+std::string Reason(const LGrecoPolicy::Reference& reference, const proto::CompressionPolicy& plan,
+                   double uniform_error, int unknown, const KnapsackSolution& solution) {
+  std::string reason =
+      absl::StrCat(reference.policy, ": ", Percent(plan.predicted_bytes(), plan.uniform_bytes()),
+                   " of ", reference.name, "'s bytes at ",
+                   uniform_error > 0 ? Percent(plan.error(), uniform_error) + " of its error"
+                                     : std::string("no error"));
   if (unknown > 0) {
     absl::StrAppend(&reason, "; ", unknown,
                     unknown == 1 ? " layer has no finite error for the reference"
@@ -87,9 +88,14 @@ std::string Reason(const proto::CompressionPolicy& plan, double uniform_error, i
 }  // namespace
 
 absl::StatusOr<proto::CompressionPolicy> LGrecoPolicy::Plan(const proto::WindowStatistics& window) {
+  SLUICE_ASSIGN_OR_RETURN(OptionIndices uniform, UniformOptions(window, UniformCodec(config_)));
+  return PlanAgainst(window, {std::move(uniform), "lgreco", "uniform"});
+}
+
+absl::StatusOr<proto::CompressionPolicy> LGrecoPolicy::PlanAgainst(
+    const proto::WindowStatistics& window, const Reference& reference) {
   SLUICE_ASSIGN_OR_RETURN(const OptionIndices raw, RawOptions(window));
-  SLUICE_ASSIGN_OR_RETURN(const OptionIndices uniform,
-                          UniformOptions(window, UniformCodec(config_)));
+  const OptionIndices& uniform = reference.options;
   const ErrorTable errors(window, config_.metric());
   int eligible = 0, unknown = 0;
   bool silent = true;
@@ -111,7 +117,8 @@ absl::StatusOr<proto::CompressionPolicy> LGrecoPolicy::Plan(const proto::WindowS
   const double uniform_bytes = PlanBytes(window, uniform);
 
   auto uniform_plan = [&](const std::string& why) {
-    proto::CompressionPolicy plan = MakePlan(window, uniform, "lgreco: the uniform plan, " + why);
+    proto::CompressionPolicy plan = MakePlan(
+        window, uniform, absl::StrCat(reference.policy, ": the ", reference.name, " plan, ", why));
     plan.set_uniform_bytes(uniform_bytes);
     plan.set_error(uniform_error);
     plan.set_budget(budget);
@@ -162,7 +169,7 @@ absl::StatusOr<proto::CompressionPolicy> LGrecoPolicy::Plan(const proto::WindowS
     plan.set_uniform_bytes(uniform_bytes);
     plan.set_error(errors.Sum(options));
     plan.set_budget(budget);
-    plan.set_reason(Reason(plan, uniform_error, unknown, solution));
+    plan.set_reason(Reason(reference, plan, uniform_error, unknown, solution));
   }
   plan.set_lower_bound_bytes(std::max(0.0, std::min(plan.predicted_bytes(), lower_bound_bytes)));
   return plan;

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <string>
+
 #include "policies/compression/compression_policy.h"
+#include "policies/compression/plan.h"
 
 namespace sluice {
 
@@ -22,6 +25,16 @@ class LGrecoPolicy : public CompressionPolicyMaker {
   /// While `current` is within the budget and `fresh` saves no more than hysteresis of its bytes.
   bool Keeps(const proto::WindowStatistics& window, const proto::CompressionPolicy& current,
              const proto::CompressionPolicy& fresh) const override;
+
+  /// What a plan is measured against: its error is the budget's unit, and it is the plan where none is better.
+  struct Reference {
+    OptionIndices options;  ///< raw on layers that are not eligible
+    std::string policy;     ///< that compares with it, for reasons
+    std::string name;       ///< its own, for reasons
+  };
+  /// The same against any reference. uniform_bytes is what the reference sends.
+  absl::StatusOr<proto::CompressionPolicy> PlanAgainst(const proto::WindowStatistics& window,
+                                                       const Reference& reference);
 
  private:
   proto::Compression config_;

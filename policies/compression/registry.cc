@@ -3,12 +3,17 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "policies/compression/accordion.h"
+#include "policies/compression/accordion_lgreco.h"
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/compression_policy.h"
+#include "policies/compression/global_topk.h"
 #include "policies/compression/lgreco.h"
 #include "policies/compression/lgreco_time.h"
 #include "policies/compression/none.h"
 #include "policies/compression/uniform.h"
+#include "policies/plugin/plugin_policy.h"
 
 namespace sluice {
 namespace {
@@ -23,15 +28,17 @@ Factory Make() {
 
 // One line per policy.
 std::map<std::string, Factory> Factories() {
-  return {{"lgreco", Make<LGrecoPolicy>()},
+  return {{"accordion", Make<AccordionPolicy>()},
+          {"accordion+lgreco", Make<AccordionLGrecoPolicy>()},
+          {"global_topk", Make<GlobalTopKPolicy>()},
+          {"lgreco", Make<LGrecoPolicy>()},
           {"lgreco_time", Make<LGrecoTimePolicy>()},
           {"none", Make<NonePolicy>()},
+          {"plugin", Make<PluginPolicy>()},
           {"uniform", Make<UniformPolicy>()}};
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
+absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
     const proto::Compression& config) {
   const std::map<std::string, Factory> factories = Factories();
   const auto found = factories.find(config.policy());
@@ -55,11 +62,34 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
         ", but policy lgreco needs a quantiser as its reference: leave it at quantizer, or use "
         "policy uniform"));
   }
-  if (config.policy() == "lgreco" && config.metric() != "l2" && config.metric() != "l2sq") {
+  const bool solves = config.policy() == "lgreco" || config.policy() == "accordion+lgreco";
+  if (solves && config.metric() != "l2" && config.metric() != "l2sq") {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown compression.metric \"", config.metric(), "\", expected l2 or l2sq"));
   }
+  if (config.policy() == "global_topk") SLUICE_RETURN_IF_ERROR(CheckGlobalTopK(config));
+  if (config.policy() == "plugin" && config.plugin().empty()) {
+    return absl::InvalidArgumentError(
+        "compression.policy plugin needs compression.plugin, the path of a shared object "
+        "(docs/policy_plugins.md)");
+  }
   return found->second(config);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
+    const proto::Compression& config) {
+  SLUICE_ASSIGN_OR_RETURN(auto policy, Construct(config));
+  if (config.policy() == "plugin") {
+    SLUICE_RETURN_IF_ERROR(static_cast<PluginPolicy&>(*policy).Start());
+  }
+  return policy;
+}
+
+absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config) {
+  SLUICE_ASSIGN_OR_RETURN(const auto policy, Construct(config));
+  return policy->NeedsErrors();
 }
 
 }  // namespace sluice

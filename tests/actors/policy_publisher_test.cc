@@ -31,6 +31,19 @@ proto::WindowStatistics Window(int64_t number, int64_t last_step, int best_bits)
   return window;
 }
 
+// Has a plan for windows of an even number alone.
+class EvenPolicy : public CompressionPolicyMaker {
+ public:
+  bool NeedsErrors() const override { return true; }
+  absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) override {
+    if (window.window() % 2 != 0) return absl::UnavailableError("an odd window");
+    proto::CompressionPolicy plan;
+    proto::LayerChoice& layer = *plan.add_layers();
+    *layer.mutable_codec() = window.layers(0).options(window.window() == 0 ? 1 : 2).codec();
+    return plan;
+  }
+};
+
 class PolicyPublisherTest : public testing::Test {
  protected:
   void Make(const std::string& policy, int world_size = 2) {
@@ -110,6 +123,32 @@ TEST_F(PolicyPublisherTest, APlanBeyondTheBudgetGoesEvenIfTheNewOneGainsNothing)
   EXPECT_TRUE((*publisher_->OnWindow(window)).has_value());
 }
 
+TEST_F(PolicyPublisherTest, WithoutAPlanTheOneInForceStays) {
+  PolicyPublisher publisher(DefaultJob(2), std::make_unique<EvenPolicy>(),
+                            [] { return absl::UnixEpoch(); });
+  EXPECT_EQ((*publisher.Initial(Window(0, 0, 3)))->layers(0).codec().bits(), 4);  // uniform
+  EXPECT_FALSE((*publisher.OnWindow(Window(0, 99, 3))).has_value());  // the same as uniform
+  testing::internal::CaptureStderr();
+  const auto odd = publisher.OnWindow(Window(1, 199, 3));
+  ASSERT_TRUE(odd.ok()) << odd.status();
+  EXPECT_FALSE(odd->has_value());
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::HasSubstr("no plan for window 1, the one in force stays: an odd window"));
+  EXPECT_EQ(publisher.changes(), 1);
+  const auto even = *publisher.OnWindow(Window(2, 299, 3));
+  ASSERT_TRUE(even.has_value());
+  EXPECT_EQ(even->version(), 2u);
+}
+
+TEST_F(PolicyPublisherTest, TheSameWarningIsGivenOnce) {
+  PolicyPublisher publisher(DefaultJob(2), std::make_unique<EvenPolicy>(),
+                            [] { return absl::UnixEpoch(); });
+  ASSERT_TRUE(publisher.OnWindow(Window(1, 199, 3)).ok());
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(publisher.OnWindow(Window(3, 399, 3)).ok());
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(PolicyPublisherTest, AWindowOutOfOrderIsRefused) {
   Make("lgreco");
   ASSERT_TRUE(publisher_->OnWindow(Window(3, 99, 3)).ok());
@@ -155,8 +194,9 @@ TEST_F(PolicyPublisherTest, WithoutWindowsOnlyTheStartIsWaitedFor) {
 TEST_F(PolicyPublisherTest, OnlyPoliciesThatNeedErrorsNeedWindows) {
   proto::JobConfig job = DefaultJob(2);
   for (const auto& [policy, needs] : std::vector<std::pair<std::string, bool>>{
-           {"none", false}, {"uniform", false}, {"lgreco", true}}) {
+           {"none", false}, {"uniform", false}, {"lgreco", true}, {"plugin", true}}) {
     job.mutable_compression()->set_policy(policy);
+    job.mutable_compression()->set_plugin("not_looked_at.so");
     EXPECT_EQ(*NeedsWindows(job), needs) << policy;
   }
   job.mutable_compression()->set_policy("magic");
