@@ -8,13 +8,14 @@
 #include "policies/compression/lgreco.h"
 #include "policies/compression/lgreco_time.h"
 #include "policies/compression/none.h"
+#include "policies/compression/recorded.h"
 #include "policies/compression/uniform.h"
 
 namespace sluice {
 namespace {
 
-using Factory =
-    std::function<std::unique_ptr<CompressionPolicyMaker>(const proto::Compression& config)>;
+using Factory = std::function<absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>>(
+    const proto::Compression& config)>;
 
 template <class Policy>
 Factory Make() {
@@ -26,6 +27,7 @@ std::map<std::string, Factory> Factories() {
   return {{"lgreco", Make<LGrecoPolicy>()},
           {"lgreco_time", Make<LGrecoTimePolicy>()},
           {"none", Make<NonePolicy>()},
+          {"recorded", RecordedPolicy::Create},
           {"uniform", Make<UniformPolicy>()}};
 }
 
