@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -41,6 +42,11 @@ class PolicyPublisher {
   /// The plan that ends the raw warm-up; nullopt when the job stays raw.
   /// \param sizes  every layer's options with their wire bytes, errors unset
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Initial(
+      const proto::WindowStatistics& sizes);
+
+  /// The plans that are known before training and follow the initial one, ascending; each takes effect at its
+  /// own step. Empty unless the policy plays a recording. \pre Initial was called
+  absl::StatusOr<std::vector<proto::CompressionPolicy>> Later(
       const proto::WindowStatistics& sizes);
 
   /// The plan for a measured window; nullopt when every layer's choice stays as it is.

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "orchestrator/report/job_json.h"
+#include "policies/compression/codec_name.h"
 
 namespace sluice {
 namespace {

@@ -71,7 +71,7 @@ std::optional<OptionIndices> OptionsOf(const proto::WindowStatistics& window,
   OptionIndices options;
   for (int l = 0; l < window.layers_size(); ++l) {
     if (plan.layers(l).name() != window.layers(l).name()) return std::nullopt;
-    options.push_back(Find(window.layers(l), plan.layers(l).codec()));
+    options.push_back(FindOption(window.layers(l), plan.layers(l).codec()));
     if (options.back() < 0) return std::nullopt;
   }
   return options;

@@ -147,7 +147,7 @@ TEST(CreateCompressionPolicy, UnknownNameListsTheKnownOnes) {
   const auto policy = CreateCompressionPolicy(Config("magic"));
   EXPECT_EQ(policy.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(policy.status().message()),
-              HasSubstr("\"magic\", expected one of lgreco, lgreco_time, none, uniform"));
+              HasSubstr("\"magic\", expected one of lgreco, lgreco_time, none, recorded, uniform"));
 }
 
 TEST(CreateCompressionPolicy, OneBitReferenceOfL2NormIsRefused) {
