@@ -10,12 +10,12 @@
 
 namespace sluice {
 
-/// A rank's published policies that are not due yet: a plan is due at the begin of the step before the one at
-/// which it takes effect.
+/// A rank's published policies that are not due yet: a plan is due at the begin of the step before
+/// the one at which it takes effect.
 ///
-/// The ranks tell each other in band the newest plan that they hold, and skip those that never were the newest
-/// (docs/adr/0002). So plans that are known long before, as those of a recording are, must reach the reducer
-/// one by one. \threadsafety the owner's
+/// The ranks tell each other in band the newest plan that they hold, and skip those that never were
+/// the newest (docs/adr/0002). So plans that are known long before, as those of a recording are,
+/// must reach the reducer one by one. \threadsafety the owner's
 class DuePolicies {
  public:
   /// In the order of versions, and so of effective steps.

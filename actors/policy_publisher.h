@@ -46,8 +46,7 @@ class PolicyPublisher {
 
   /// The plans that are known before training and follow the initial one, ascending; each takes effect at its
   /// own step. Empty unless the policy plays a recording. \pre Initial was called
-  absl::StatusOr<std::vector<proto::CompressionPolicy>> Later(
-      const proto::WindowStatistics& sizes);
+  absl::StatusOr<std::vector<proto::CompressionPolicy>> Later(const proto::WindowStatistics& sizes);
 
   /// The plan for a measured window; nullopt when every layer's choice stays as it is.
   /// \error kInvalidArgument  a window that is not after the last one

@@ -43,10 +43,10 @@ class ObjectReader {
   int64_t Integer(const char* key, Need need, int64_t least, int64_t most) {
     const Json* value = Get(key, need);
     if (value == nullptr) return 0;
-    const bool fits = value->is_number_integer() &&
-                      !(value->is_number_unsigned() &&
-                        value->get<uint64_t>() > static_cast<uint64_t>(most)) &&
-                      value->get<int64_t>() >= least && value->get<int64_t>() <= most;
+    const bool fits =
+        value->is_number_integer() &&
+        !(value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(most)) &&
+        value->get<int64_t>() >= least && value->get<int64_t>() <= most;
     if (fits) return value->get<int64_t>();
     Complain(key, absl::StrCat("an integer from ", least, " to ", most), *value);
     return 0;
@@ -220,8 +220,7 @@ absl::StatusOr<Recording<Record>> Parse(
     text.remove_prefix(ended ? end + 1 : text.size());
     if (line.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
     const std::string where = absl::StrCat(name, ":", number);
-    const Json json =
-        Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
+    const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
     if (json.is_discarded()) {
       if (ended) return absl::InvalidArgumentError(absl::StrCat(where, ": not valid JSON"));
       recording.warning = absl::StrCat(where, ": the last line is cut off, it is left out");

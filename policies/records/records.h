@@ -17,8 +17,8 @@ struct Recording {
   std::string warning;
 };
 
-/// stats.jsonl. Numbers that are null become NaN. Fields that older versions did not write (bucket, shape,
-/// world_size, times, codec_seconds) may be missing.
+/// stats.jsonl. Numbers that are null become NaN. Fields that older versions did not write (bucket,
+/// shape, world_size, times, codec_seconds) may be missing.
 /// \param name  of the text in messages, usually its path
 /// \error kInvalidArgument  not what WindowJson writes: names text, line and field
 absl::StatusOr<Recording<proto::WindowStatistics>> ParseStatistics(absl::string_view text,

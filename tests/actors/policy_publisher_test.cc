@@ -123,10 +123,10 @@ TEST_F(PolicyPublisherTest, RecordedPlansAreKnownBeforeTrainingAndKeepTheirSteps
   job.mutable_compression()->set_policy("recorded");
   job.mutable_compression()->set_plan_file(testing::TempDir() + "/recorded.jsonl");
   std::ofstream file(job.compression().plan_file());
-  for (const auto& [step, bits] : std::vector<std::pair<int, int>>{
-           {20, 8}, {50, 4}, {105, 3}, {205, 3}, {305, 4}}) {
-    file << "{\"version\":1,\"effective_step\":" << step
-         << ",\"layers\":{\"fc.weight\":\"maxmin" << bits << "/512\"}}\n";
+  for (const auto& [step, bits] :
+       std::vector<std::pair<int, int>>{{20, 8}, {50, 4}, {105, 3}, {205, 3}, {305, 4}}) {
+    file << "{\"version\":1,\"effective_step\":" << step << ",\"layers\":{\"fc.weight\":\"maxmin"
+         << bits << "/512\"}}\n";
   }
   file.close();
   publisher_ = *PolicyPublisher::Create(job, [this] { return now_; });

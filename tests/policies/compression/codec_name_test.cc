@@ -72,12 +72,36 @@ TEST(CodecName, EveryDensityReadsBackToTheMillionth) {
 }
 
 TEST(CodecName, OnlyTheOneSpellingIsRead) {
-  for (const std::string name :
-       {"", "?", "Raw", "raw ", "raw4", "maxmin", "maxmin4", "maxmin4/", "maxmin04/512", "maxmin4/512x",
-        "maxmin9/512", "maxmin4/3", "l2norm1/512", "clipped5/512", "sign1/512", "ternary/512s",
-        "topk1/fp32", "topk1%", "topk1.0%/fp32", "topk0%/fp32", "topk101%/fp32", "topk1%/q16",
-        "topk0.00001%/fp32", "topk1%/fp16xx", "lowrank0/fp32", "lowrank257/fp32", "lowrank4/q4",
-        "lowrank99999999999/fp32", "maxmin-4/512", "maxmin+4/512"}) {
+  for (const std::string name : {"",
+                                 "?",
+                                 "Raw",
+                                 "raw ",
+                                 "raw4",
+                                 "maxmin",
+                                 "maxmin4",
+                                 "maxmin4/",
+                                 "maxmin04/512",
+                                 "maxmin4/512x",
+                                 "maxmin9/512",
+                                 "maxmin4/3",
+                                 "l2norm1/512",
+                                 "clipped5/512",
+                                 "sign1/512",
+                                 "ternary/512s",
+                                 "topk1/fp32",
+                                 "topk1%",
+                                 "topk1.0%/fp32",
+                                 "topk0%/fp32",
+                                 "topk101%/fp32",
+                                 "topk1%/q16",
+                                 "topk0.00001%/fp32",
+                                 "topk1%/fp16xx",
+                                 "lowrank0/fp32",
+                                 "lowrank257/fp32",
+                                 "lowrank4/q4",
+                                 "lowrank99999999999/fp32",
+                                 "maxmin-4/512",
+                                 "maxmin+4/512"}) {
     EXPECT_EQ(ParseCodecName(name).status().code(), absl::StatusCode::kInvalidArgument) << name;
   }
 }

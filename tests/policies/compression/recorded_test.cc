@@ -46,8 +46,8 @@ class RecordedPolicyTest : public testing::Test {
 };
 
 TEST_F(RecordedPolicyTest, PlaysTheNewestPlanThatIsNotLater) {
-  auto maker = *Make(Line(1, 50, "maxmin4/512") + Line(2, 105, "maxmin3/512") +
-                     Line(3, 205, "maxmin2/512"));
+  auto maker =
+      *Make(Line(1, 50, "maxmin4/512") + Line(2, 105, "maxmin3/512") + Line(3, 205, "maxmin2/512"));
   EXPECT_FALSE(maker->NeedsErrors());
   EXPECT_THAT(maker->LaterSteps(), ElementsAre(105, 205));
   EXPECT_EQ(BitsAt(*maker, 50), 4);
@@ -65,8 +65,8 @@ TEST_F(RecordedPolicyTest, IsRawBeforeTheFirstPlan) {
 
 TEST_F(RecordedPolicyTest, ALongerWarmUpSkipsThePlansThatItCovers) {
   config_.set_warmup_steps(150);
-  auto maker = *Make(Line(1, 50, "maxmin4/512") + Line(2, 105, "maxmin3/512") +
-                     Line(3, 205, "maxmin2/512"));
+  auto maker =
+      *Make(Line(1, 50, "maxmin4/512") + Line(2, 105, "maxmin3/512") + Line(3, 205, "maxmin2/512"));
   EXPECT_THAT(maker->LaterSteps(), ElementsAre(205));
   EXPECT_EQ(BitsAt(*maker, 50), 3) << "no plan takes effect before step 150";
 }
