@@ -50,7 +50,8 @@ bool IsPossible(const Family& family, const proto::CodecChoice& codec) {
   const int bits = codec.bits();
   const bool known_value = bits == 32 || bits == 16 || bits == 8 || bits == family.min_bits;
   const bool sparse = family.kind == proto::CODEC_TOP_K;
-  return bits >= family.min_bits && bits <= family.max_bits && (!HasValues(family) || known_value) &&
+  return bits >= family.min_bits && bits <= family.max_bits &&
+         (!HasValues(family) || known_value) &&
          within(codec.bucket_size(), family.buckets, kMinBucketSize, kMaxBucketSize) &&
          within(codec.density_ppm(), sparse, 1, kMillion) &&
          within(codec.rank(), family.kind == proto::CODEC_LOW_RANK, 1, kMaxRank) &&

@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-/// "raw", "maxmin4/512", "l2norm4/512s", "topk0.1%/q8x", "lowrank4/fp32": the codec as every table, log line
-/// and file writes it (docs/formats.md); the same as ToString of comm/codec. "?" for a codec that cannot be.
+/// "raw", "maxmin4/512", "l2norm4/512s", "topk0.1%/q8x", "lowrank4/fp32": the codec as every table,
+/// log line and file writes it (docs/formats.md); the same as ToString of comm/codec. "?" for a
+/// codec that cannot be.
 std::string CodecName(const proto::CodecChoice& codec);
 
 /// The codec of exactly such a name: CodecName of the result is `name`.

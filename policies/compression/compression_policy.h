@@ -55,6 +55,9 @@ class CompressionPolicyMaker {
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config);
 
+/// The names that there are, sorted.
+std::vector<std::string> CompressionPolicyNames();
+
 /// The options that profilers measure for an eligible layer: raw, the uniform reference, fp16 and
 /// every candidate (bits, bucket) of the job that its quantiser can have, in this order, without
 /// duplicates.

@@ -57,8 +57,7 @@ absl::StatusOr<proto::CompressionPolicy> RecordedPolicy::Plan(
     return plan;
   }
 
-  const std::string which =
-      absl::StrCat("plan ", recorded->version(), " of ", config_.plan_file());
+  const std::string which = absl::StrCat("plan ", recorded->version(), " of ", config_.plan_file());
   if (recorded->layers_size() != window.layers_size()) {
     return absl::FailedPreconditionError(
         absl::StrCat(which, " has ", recorded->layers_size(), " layers, the model has ",

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/compression_policy.h"
 #include "policies/compression/lgreco.h"
@@ -33,17 +34,20 @@ std::map<std::string, Factory> Factories() {
 
 }  // namespace
 
+std::vector<std::string> CompressionPolicyNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, factory] : Factories()) names.push_back(name);
+  return names;
+}
+
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config) {
   const std::map<std::string, Factory> factories = Factories();
   const auto found = factories.find(config.policy());
   if (found == factories.end()) {
-    std::string known;
-    for (const auto& [name, factory] : factories) {
-      absl::StrAppend(&known, known.empty() ? "" : ", ", name);
-    }
     return absl::InvalidArgumentError(absl::StrCat("unknown compression policy \"", config.policy(),
-                                                   "\", expected one of ", known));
+                                                   "\", expected one of ",
+                                                   absl::StrJoin(CompressionPolicyNames(), ", ")));
   }
   if (config.policy() != "none" && !CanHaveBits(UniformCodec(config))) {
     return absl::InvalidArgumentError(

@@ -25,7 +25,8 @@ std::string WhyIneligible(const proto::Compression& config, const proto::LayerSt
   return "ineligible: always raw";
 }
 
-/// The neighbours of an option among those that a planner may take: errors known and no worse than silence.
+/// The neighbours of an option among those that a planner may take: errors known and no worse than
+/// silence.
 class Neighbours {
  public:
   Neighbours(const proto::LayerStatistics& layer, const ErrorTable& errors, int l, int chosen) {
@@ -75,11 +76,10 @@ std::string Why(const proto::LayerStatistics& layer, const ErrorTable& errors, i
   }
   if (error == 0) return why + "; nothing is lost";
   if (next.finer < 0) return why + "; nothing is finer";
-  return absl::StrCat(
-      why, absl::StrFormat("; finer: %s removes %.3g of error for %.0f B more",
-                           CodecName(layer.options(next.finer).codec()),
-                           error - errors.error(l, next.finer),
-                           layer.options(next.finer).wire_bytes() - bytes));
+  return absl::StrCat(why, absl::StrFormat("; finer: %s removes %.3g of error for %.0f B more",
+                                           CodecName(layer.options(next.finer).codec()),
+                                           error - errors.error(l, next.finer),
+                                           layer.options(next.finer).wire_bytes() - bytes));
 }
 
 }  // namespace
@@ -90,9 +90,9 @@ absl::StatusOr<PlanReport> ReportPlan(const proto::Compression& config,
   SLUICE_ASSIGN_OR_RETURN(const OptionIndices raw, RawOptions(window));
   const std::optional<OptionIndices> options = OptionsOf(window, plan);
   if (!options) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the plan is not of the layers of window ", window.window(),
-        ", or chooses codecs that were not measured there"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the plan is not of the layers of window ", window.window(),
+                     ", or chooses codecs that were not measured there"));
   }
   const ErrorTable errors(window, config.metric());
   PlanReport report;

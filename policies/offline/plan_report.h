@@ -30,15 +30,16 @@ struct PlanReport {
   double raw_bytes = 0;
   std::optional<double> uniform_bytes;  ///< absent where the statistics lack the reference
   double error = 0;                     ///< of layers with known errors
-  std::optional<double> budget;         ///< the plan's own, else alpha times the uniform reference's error
-  std::optional<ExposedTime> time;      ///< absent where the window does not know its times
+  std::optional<double> budget;  ///< the plan's own, else alpha times the uniform reference's error
+  std::optional<ExposedTime> time;  ///< absent where the window does not know its times
   std::optional<ExposedTime> raw_time;
   std::optional<ExposedTime> uniform_time;
 };
 
 /// \param window  with errors
 /// \error kInvalidArgument  statistics that no policy accepts
-/// \error kFailedPrecondition  the plan is not of the window's layers, or chooses what was not measured there
+/// \error kFailedPrecondition  the plan is not of the window's layers, or chooses what was not
+/// measured there
 absl::StatusOr<PlanReport> ReportPlan(const proto::Compression& config,
                                       const proto::WindowStatistics& window,
                                       const proto::CompressionPolicy& plan);

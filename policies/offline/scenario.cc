@@ -90,11 +90,11 @@ absl::StatusOr<Network> ParseNetwork(absl::string_view text) {
 absl::Status SetWorldSize(int world_size, proto::WindowStatistics* window) {
   const int recorded = window->world_size();
   if (recorded < 2) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "window ", window->window(),
-        recorded == 0 ? " does not say how many ranks it was recorded with"
-                      : " was recorded with one rank, which sends nothing",
-        ", so its bytes cannot be scaled to ", world_size, " ranks"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("window ", window->window(),
+                     recorded == 0 ? " does not say how many ranks it was recorded with"
+                                   : " was recorded with one rank, which sends nothing",
+                     ", so its bytes cannot be scaled to ", world_size, " ranks"));
   }
   const double ratio = SentShare(world_size) / SentShare(recorded);
   for (proto::LayerStatistics& layer : *window->mutable_layers()) {
