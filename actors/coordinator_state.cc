@@ -186,9 +186,25 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
     start.set_rank(static_cast<int32_t>(rank));
     out.push_back({by_rank[rank], start});
   }
-  for (Outgoing& more :
-       PublishDecision(kInitialDecision, publisher_->Initial(profiler_->Sizes()))) {
-    out.push_back(std::move(more));
+  for (Outgoing& more : PublishBeforeTraining()) out.push_back(std::move(more));
+  return out;
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishBeforeTraining() {
+  const proto::WindowStatistics sizes = profiler_->Sizes();
+  const auto initial = publisher_->Initial(sizes);
+  if (!initial.ok()) return PublishDecision(kInitialDecision, initial.status());
+  const auto later = publisher_->Later(sizes);
+  if (!later.ok()) return PublishDecision(kInitialDecision, later.status());
+  std::vector<std::optional<proto::CompressionPolicy>> all = {*initial};
+  all.insert(all.end(), later->begin(), later->end());
+  // Ranks wait for the decision: it comes with the last of them.
+  std::vector<Outgoing> out;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const bool last = i + 1 == all.size();
+    for (Outgoing& more : PublishDecision(last ? kInitialDecision : kNoDecision, all[i])) {
+      out.push_back(std::move(more));
+    }
   }
   return out;
 }
@@ -196,7 +212,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
 std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishDecision(
     int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy) {
   if (!policy.ok()) {
-    return FailOwn(absl::StrCat("compression policy: ", policy.status().message()), kExitBug);
+    return FailOwn(absl::StrCat("compression policy: ", policy.status().message()),
+                   absl::IsFailedPrecondition(policy.status()) ? kExitConfig : kExitBug);
   }
   proto::PolicyUpdate update;
   *update.mutable_envelope() = Stamp();

@@ -146,6 +146,7 @@ class CoordinatorState {
   absl::Status CheckJoin(const proto::Join& join) const;
   std::vector<Outgoing> Start();
   std::vector<Outgoing> Broadcast(const Message& message) const;
+  std::vector<Outgoing> PublishBeforeTraining();
   std::vector<Outgoing> PublishDecision(
       int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
   std::vector<Outgoing> Fail(proto::Failure failure);

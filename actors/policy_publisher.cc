@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "policies/compression/codec_choice.h"
+#include "policies/compression/effective_step.h"
 
 namespace sluice {
 namespace {
@@ -22,9 +23,12 @@ bool SameChoices(const proto::CompressionPolicy& a, const proto::CompressionPoli
   return true;
 }
 
-// Of the plan made for the window that ends with `last_step`.
-int64_t EffectiveStep(const proto::Compression& compression, int64_t last_step) {
-  return std::max<int64_t>(compression.warmup_steps(), last_step + 1 + compression.lead_steps());
+// `sizes` as if they were a window's whose plan takes effect at `step`.
+proto::WindowStatistics SizesFor(const proto::Compression& compression,
+                                 const proto::WindowStatistics& sizes, int64_t step) {
+  proto::WindowStatistics window = sizes;
+  window.set_last_step(step - 1 - compression.lead_steps());
+  return window;
 }
 
 }  // namespace
@@ -74,11 +78,24 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Initial(
     const proto::WindowStatistics& sizes) {
   if (world_size_ == 1) return std::optional<proto::CompressionPolicy>();
-  if (!maker_->NeedsErrors()) return Publish(*maker_, sizes, compression_.warmup_steps());
+  const int64_t step = compression_.warmup_steps();
+  if (!maker_->NeedsErrors()) return Publish(*maker_, SizesFor(compression_, sizes, step), step);
   proto::Compression uniform = compression_;
   uniform.set_policy("uniform");
   SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(uniform));
-  return Publish(*maker, sizes, compression_.warmup_steps());
+  return Publish(*maker, sizes, step);
+}
+
+absl::StatusOr<std::vector<proto::CompressionPolicy>> PolicyPublisher::Later(
+    const proto::WindowStatistics& sizes) {
+  std::vector<proto::CompressionPolicy> policies;
+  if (world_size_ == 1 || maker_->NeedsErrors()) return policies;
+  for (const int64_t step : maker_->LaterSteps()) {
+    SLUICE_ASSIGN_OR_RETURN(auto policy,
+                            Publish(*maker_, SizesFor(compression_, sizes, step), step));
+    if (policy.has_value()) policies.push_back(*std::move(policy));
+  }
+  return policies;
 }
 
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindow(

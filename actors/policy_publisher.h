@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -46,6 +47,10 @@ class PolicyPublisher {
   /// \param sizes  every layer's options with their wire bytes, errors unset
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Initial(
       const proto::WindowStatistics& sizes);
+
+  /// The plans that are known before training and follow the initial one, ascending; each takes effect at its
+  /// own step. Empty unless the policy plays a recording. \pre Initial was called
+  absl::StatusOr<std::vector<proto::CompressionPolicy>> Later(const proto::WindowStatistics& sizes);
 
   /// The plan for a measured window; nullopt when every layer's choice stays as it is, and, with a warning, when
   /// the policy has none this time (kUnavailable).

@@ -40,6 +40,20 @@ const std::vector<Subcommand>& Subcommands() {
        {"np", "num_proc", "json", "verbose", "dry_run", "run_directory", "log_level",
         "start_timeout"},
        RunCommand},
+      {"plan",
+       "--stats FILE [options]",
+       "plan from a run's recorded statistics: another policy, network or number of ranks",
+       "  orchestrator plan --stats runs/x/stats.jsonl --explain\n"
+       "  orchestrator plan --stats runs/x/stats.jsonl --policy uniform --window 3\n"
+       "  orchestrator plan --stats runs/x/stats.jsonl --policy lgreco_time --network 1gbit,0.2ms "
+       "--backward 40ms --world 64\n"
+       "  orchestrator plan --stats runs/x/stats.jsonl --set compression.alpha=2 --json > "
+       "plan.json\n"
+       "  orchestrator run -np 4 --set compression.policy=recorded --set "
+       "compression.plan_file=plan.json JOB.yaml\n",
+       {"stats", "window", "policy", "job", "network", "backward", "world", "explain", "json",
+        "log_level"},
+       PlanCommand},
       {"solve",
        "FILE.json",
        "solve multiple-choice knapsack instances exactly and print them as JSON",
@@ -103,7 +117,7 @@ void PrintSubcommandHelp(const Subcommand& subcommand) {
                     ? ""
                     : absl::StrCat(" (default ", initial, ")").c_str());
   }
-  if (std::string(subcommand.name) == "run") {
+  if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "plan") {
     std::printf("  %-18s %s\n", "--set key=value", "override a key of the job file; repeatable");
   }
   std::printf("\nExamples:\n%s", subcommand.examples);

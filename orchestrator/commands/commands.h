@@ -14,6 +14,9 @@ int CoordinatorCommand(const CommandLine& line);
 int WorkerCommand(const CommandLine& line);
 int ProfilerCommand(const CommandLine& line);
 
+/// `orchestrator plan --stats FILE`: recorded statistics under another policy, network or world size.
+int PlanCommand(const CommandLine& line);
+
 /// `orchestrator solve FILE.json`: knapsack instances.
 int SolveCommand(const CommandLine& line);
 

@@ -4,10 +4,9 @@
 
 ABSL_FLAG(int32_t, np, 0, "worker processes in total (default: world.size of the job file)");
 ABSL_FLAG(int32_t, num_proc, 0, "the same as -np");
-ABSL_FLAG(
-    bool, json, false,
-    "standard output is one JSON object per step and a summary object last; text for people goes "
-    "to standard error");
+ABSL_FLAG(bool, json, false,
+          "standard output is JSON (docs/formats.md), one object a line; text for people goes to "
+          "standard error");
 ABSL_FLAG(bool, verbose, false, "a table per policy, and every process's start and end");
 ABSL_FLAG(bool, dry_run, false, "print the resolved job and the commands, start nothing");
 ABSL_FLAG(std::string, run_directory, "",
@@ -15,7 +14,20 @@ ABSL_FLAG(std::string, run_directory, "",
 ABSL_FLAG(std::string, log_level, "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or FATAL");
 ABSL_FLAG(int32_t, start_timeout, 120, "seconds within which all processes must have joined");
 
-ABSL_FLAG(std::string, job, "", "job file, as resolved by `run`");
+ABSL_FLAG(std::string, stats, "", "the stats.jsonl of a run");
+ABSL_FLAG(std::string, window, "last", "number of the window to plan for, or last");
+ABSL_FLAG(std::string, policy, "", "compression policy to ask (default: the job's)");
+ABSL_FLAG(std::string, network, "",
+          "rate and latency of every link, as in 1gbit,0.2ms (default: as recorded)");
+ABSL_FLAG(std::string, backward, "",
+          "length of the backward pass, as in 40ms (default: as recorded)");
+ABSL_FLAG(int32_t, world, 0, "number of ranks (default: as recorded)");
+ABSL_FLAG(bool, explain, false, "say for each layer what its next options would cost");
+
+ABSL_FLAG(
+    std::string, job, "",
+    "job file; of plan the one beside the statistics if not given, of the processes that `run` "
+    "starts the one that it resolved");
 ABSL_FLAG(std::string, job_id, "", "the job's id; processes of another job are turned away");
 ABSL_FLAG(std::string, coordinator, "", "HOST:PORT of the coordinator");
 ABSL_FLAG(int32_t, slot, -1, "number of this process among its kind; a worker's rank");

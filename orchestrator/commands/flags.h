@@ -16,6 +16,15 @@ ABSL_DECLARE_FLAG(std::string, run_directory);
 ABSL_DECLARE_FLAG(std::string, log_level);
 ABSL_DECLARE_FLAG(int32_t, start_timeout);
 
+// Of `plan`.
+ABSL_DECLARE_FLAG(std::string, stats);
+ABSL_DECLARE_FLAG(std::string, window);
+ABSL_DECLARE_FLAG(std::string, policy);
+ABSL_DECLARE_FLAG(std::string, network);
+ABSL_DECLARE_FLAG(std::string, backward);
+ABSL_DECLARE_FLAG(int32_t, world);
+ABSL_DECLARE_FLAG(bool, explain);
+
 // Between `run` and the processes that it starts.
 ABSL_DECLARE_FLAG(std::string, job);
 ABSL_DECLARE_FLAG(std::string, job_id);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "absl/flags/flag.h"
@@ -27,6 +28,12 @@ int signal_pipe = -1;
 std::string HostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+absl::Status EnterUserDirectory() {
+  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (directory == nullptr || chdir(directory) == 0) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("cannot enter ", directory));
 }
 
 proto::ProcessInfo ThisProcess(proto::Role role) {

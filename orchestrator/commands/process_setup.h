@@ -16,6 +16,9 @@ namespace sluice {
 /// The name that this machine gives itself.
 std::string HostName();
 
+/// `bazel run` starts programs in the runfiles tree; paths on the command line are the user's.
+absl::Status EnterUserDirectory();
+
 /// From the flags --slot, and the machine.
 proto::ProcessInfo ThisProcess(proto::Role role);
 

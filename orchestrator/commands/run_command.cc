@@ -59,13 +59,8 @@ absl::StatusOr<Launch> Plan(const CommandLine& line) {
   const int np =
       absl::GetFlag(FLAGS_np) != 0 ? absl::GetFlag(FLAGS_np) : absl::GetFlag(FLAGS_num_proc);
   if (np > 0) sets.push_back(absl::StrCat("world.size=", np));
-  // `bazel run` starts programs in the runfiles tree; paths are the user's.
   std::string path = line.positional.front();
-  if (const char* user_cwd = std::getenv("BUILD_WORKING_DIRECTORY")) {
-    if (chdir(user_cwd) != 0) {
-      return absl::NotFoundError(absl::StrCat("cannot enter ", user_cwd));
-    }
-  }
+  SLUICE_RETURN_IF_ERROR(EnterUserDirectory());
   Launch launch;
   SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(path, sets));
   if (launch.job.world().size() < 1) {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "actors/codec_choice.h"
+#include "actors/due_policies.h"
 #include "actors/member_client.h"
 #include "actors/policy_publisher.h"
 #include "base/exit_codes.h"
@@ -93,7 +94,10 @@ class Worker {
     const int64_t every = job_.report().every_steps();
     SLUICE_RETURN_IF_ERROR(RunSteps(
         trainer, reducer, job_.training().checksum_every_steps(),
-        [&](Step step) { AwaitDecision(step); },
+        [&](Step step) {
+          AwaitDecision(step);
+          OfferDue(step);
+        },
         [&](const StepOutcome& outcome) {
           last_step_ = outcome.step;
           last_version_ = outcome.reduction.plan_version;
@@ -202,6 +206,12 @@ class Worker {
     unanswered_ = true;
   }
 
+  // All ranks get every plan in order, and switch at the step that it names.
+  void OfferDue(Step step) {
+    absl::MutexLock lock(&mu_);
+    for (const proto::CompressionPolicy& policy : due_.Take(step)) Offer(policy);
+  }
+
   // Version 0 is raw: no layers.
   proto::CompressionPolicy PolicyOf(uint32_t version) {
     absl::MutexLock lock(&mu_);
@@ -219,8 +229,7 @@ class Worker {
     unanswered_ = false;
     if (!update.has_policy()) return;
     policies_.push_back(update.policy());
-    // Without a reducer the generation starts on the comm thread right now: SetReducer offers it.
-    if (reducer_ != nullptr) Offer(update.policy());
+    due_.Add(update.policy());
   }
 
   void OnEnd(const MemberClient::End& end) {
@@ -235,7 +244,6 @@ class Worker {
     absl::MutexLock lock(&mu_);
     reducer_ = reducer;
     if (reducer == nullptr) return;
-    for (const proto::CompressionPolicy& policy : policies_) Offer(policy);
     // The end may have come before there was a reducer to abort.
     if (auto end = client_->WaitEnd(absl::ZeroDuration()); end.ok() && end->exit_code != 0) {
       reducer->Abort(end->cause);
@@ -259,6 +267,7 @@ class Worker {
   absl::Mutex mu_;
   Reducer* reducer_ ABSL_GUARDED_BY(mu_) = nullptr;                      // borrowed while it lives
   std::vector<proto::CompressionPolicy> policies_ ABSL_GUARDED_BY(mu_);  // all received
+  DuePolicies due_ ABSL_GUARDED_BY(mu_);                                 // of them, not offered yet
   int64_t decided_ ABSL_GUARDED_BY(mu_) = kNoDecision;   // newest window that was decided
   int64_t required_ ABSL_GUARDED_BY(mu_) = kNoDecision;  // that the step loop waits for
   bool unanswered_ ABSL_GUARDED_BY(mu_) = false;  // a wait was given up, and no answer came since

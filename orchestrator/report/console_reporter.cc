@@ -5,16 +5,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "orchestrator/report/job_json.h"
+#include "orchestrator/report/units.h"
+#include "policies/compression/codec_name.h"
 
 namespace sluice {
 namespace {
-
-std::string Bytes(double bytes) {
-  if (bytes >= 1e9) return absl::StrFormat("%.2f GB", bytes / 1e9);
-  if (bytes >= 1e6) return absl::StrFormat("%.2f MB", bytes / 1e6);
-  if (bytes >= 1e3) return absl::StrFormat("%.1f kB", bytes / 1e3);
-  return absl::StrFormat("%.0f B", bytes);
-}
 
 std::string Count(int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); }
 
@@ -89,7 +84,7 @@ void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
 void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
   const std::string text = absl::StrFormat(
       "step %d/%d  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
-      step.step.value + 1, total_steps_, step.loss, samples_per_second_, Bytes(step.sent_bytes),
+      step.step.value + 1, total_steps_, step.loss, samples_per_second_, BytesText(step.sent_bytes),
       step.sent_bytes > 0 ? raw_bytes_ / step.sent_bytes : 1.0, 1e3 * step.exposed_seconds,
       step.policy_version);
   if (!options_.terminal || last) {
@@ -104,8 +99,8 @@ void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
 void ConsoleReporter::OnPolicy(const proto::CompressionPolicy& policy) {
   Line(absl::StrFormat(
       "policy v%d from step %d: %s/step predicted (uniform %s), solved in %.2f ms. %s",
-      policy.version(), policy.effective_step(), Bytes(policy.predicted_bytes()),
-      Bytes(policy.uniform_bytes()), 1e3 * policy.solve_seconds(), policy.reason()));
+      policy.version(), policy.effective_step(), BytesText(policy.predicted_bytes()),
+      BytesText(policy.uniform_bytes()), 1e3 * policy.solve_seconds(), policy.reason()));
   if (options_.verbose) {
     std::fputs(PolicyTable(policy, policy_).c_str(), people_);
     std::fflush(people_);
@@ -143,9 +138,9 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         totals.steps, absl::ToDoubleSeconds(result.wall), 100 * result.test_accuracy(),
         result.test_samples, totals.last_loss, 1e3 * totals.PerStep(totals.step_seconds),
         1e3 * totals.PerStep(totals.exposed_seconds),
-        totals.SamplesPerSecond(options_.job.training().global_batch()), Bytes(sent),
-        Bytes(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
-        Bytes(totals.PerStep(totals.predicted_bytes)), result.policy_changes,
+        totals.SamplesPerSecond(options_.job.training().global_batch()), BytesText(sent),
+        BytesText(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
+        BytesText(totals.PerStep(totals.predicted_bytes)), result.policy_changes,
         totals.checksums_compared, options_.job.world().size(),
         totals.checksums_compared > 0 ? ", all equal" : "",
         result.checkpoint_path.empty() ? "none" : result.checkpoint_path, options_.run_directory));

@@ -1,7 +1,7 @@
 #include "orchestrator/report/job_json.h"
 
-#include "actors/codec_choice.h"
 #include "nlohmann/json.hpp"
+#include "policies/compression/codec_name.h"
 
 namespace sluice {
 namespace {
@@ -14,11 +14,6 @@ std::string Dump(const Json& json) {
 }
 
 }  // namespace
-
-std::string CodecName(const proto::CodecChoice& choice) {
-  auto config = ToCodecConfig(choice);
-  return config.ok() ? ToString(*config) : "?";
-}
 
 std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, double raw_bytes) {
   Json json;

@@ -24,7 +24,4 @@ std::string PolicyJson(const proto::CompressionPolicy& policy);
 
 std::string WindowJson(const proto::WindowStatistics& window);
 
-/// "maxmin4/512", "fp16", "raw": as in every table and log line.
-std::string CodecName(const proto::CodecChoice& choice);
-
 }  // namespace sluice

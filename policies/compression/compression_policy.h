@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,9 +18,14 @@ class CompressionPolicyMaker {
  public:
   virtual ~CompressionPolicyMaker() = default;
 
-  /// True when the plan needs a window's statistics; false: Plan is called once, with statistics
-  /// that hold layers and sizes but no errors.
+  /// True when the plan needs a window's statistics; false: Plan is called before training, once for
+  /// the end of the warm-up and once for each of LaterSteps(), with statistics that hold layers and
+  /// sizes but no errors, and the last_step whose EffectiveStep() that is.
   virtual bool NeedsErrors() const = 0;
+
+  /// Steps after the warm-up at which a policy that needs no errors changes its plan, ascending. Few
+  /// ever do.
+  virtual std::vector<int64_t> LaterSteps() const { return {}; }
 
   /// \return a choice for every layer, in the order of `window.layers`; `reason` says in one
   /// sentence
@@ -43,7 +49,8 @@ class CompressionPolicyMaker {
 };
 
 /// The policy that the job names: one of those in registry.cc. "plugin" starts its plugin.
-/// \error kInvalidArgument  unknown name: lists the known ones; a quantiser that cannot have
+/// \error kInvalidArgument  unknown name: lists the known ones; a plan_file that
+///                          cannot be played; a quantiser that cannot have
 ///                          uniform_bits; "lgreco" with a reference that is no quantiser; an
 ///                          unknown metric; "global_topk" without top-k; "plugin" without a path
 /// \error kFailedPrecondition  a plugin that does not start
@@ -53,6 +60,9 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
 /// Whether that policy needs a window's statistics; starts no plugin.
 /// \error kInvalidArgument  as CreateCompressionPolicy
 absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config);
+
+/// The names that there are, sorted.
+std::vector<std::string> CompressionPolicyNames();
 
 /// The options that profilers measure for an eligible layer: raw, the uniform reference, fp16 and
 /// every candidate (bits, bucket) of the job that its quantiser can have, in this order, without

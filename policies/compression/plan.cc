@@ -10,17 +10,16 @@
 namespace sluice {
 namespace {
 
-/// Index of `codec` among the layer's options, -1 if absent.
-int Find(const proto::LayerStatistics& layer, const proto::CodecChoice& codec) {
+bool IsBytes(double bytes) { return std::isfinite(bytes) && bytes >= 0; }
+
+}  // namespace
+
+int FindOption(const proto::LayerStatistics& layer, const proto::CodecChoice& codec) {
   for (int i = 0; i < layer.options_size(); ++i) {
     if (SameCodec(layer.options(i).codec(), codec)) return i;
   }
   return -1;
 }
-
-bool IsBytes(double bytes) { return std::isfinite(bytes) && bytes >= 0; }
-
-}  // namespace
 
 absl::StatusOr<OptionIndices> RawOptions(const proto::WindowStatistics& window) {
   if (window.layers().empty()) {
@@ -34,7 +33,7 @@ absl::StatusOr<OptionIndices> RawOptions(const proto::WindowStatistics& window) 
   }
   OptionIndices raw;
   for (const proto::LayerStatistics& layer : window.layers()) {
-    raw.push_back(Find(layer, proto::CodecChoice()));
+    raw.push_back(FindOption(layer, proto::CodecChoice()));
     if (raw.back() < 0) {
       return absl::InvalidArgumentError(absl::StrCat("statistics of window ", window.window(),
                                                      ": layer ", layer.name(),
@@ -56,7 +55,7 @@ absl::StatusOr<OptionIndices> UniformOptions(const proto::WindowStatistics& wind
   for (int l = 0; l < window.layers_size(); ++l) {
     const proto::LayerStatistics& layer = window.layers(l);
     if (!layer.eligible()) continue;
-    options[l] = Find(layer, reference);
+    options[l] = FindOption(layer, reference);
     if (options[l] < 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("statistics of window ", window.window(), ": eligible layer ", layer.name(),
@@ -72,7 +71,7 @@ std::optional<OptionIndices> OptionsOf(const proto::WindowStatistics& window,
   OptionIndices options;
   for (int l = 0; l < window.layers_size(); ++l) {
     if (plan.layers(l).name() != window.layers(l).name()) return std::nullopt;
-    options.push_back(Find(window.layers(l), plan.layers(l).codec()));
+    options.push_back(FindOption(window.layers(l), plan.layers(l).codec()));
     if (options.back() < 0) return std::nullopt;
   }
   return options;

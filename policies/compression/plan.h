@@ -12,6 +12,9 @@ namespace sluice {
 /// One option per layer of a window: indices into LayerStatistics.options.
 using OptionIndices = std::vector<int>;
 
+/// Index of `codec` among the layer's options, -1 if it is none of them.
+int FindOption(const proto::LayerStatistics& layer, const proto::CodecChoice& codec);
+
 /// Raw everywhere.
 /// \error kInvalidArgument  no layers; a layer without raw; bytes that are negative or not finite
 absl::StatusOr<OptionIndices> RawOptions(const proto::WindowStatistics& window);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "policies/compression/accordion.h"
 #include "policies/compression/accordion_lgreco.h"
@@ -12,14 +13,15 @@
 #include "policies/compression/lgreco.h"
 #include "policies/compression/lgreco_time.h"
 #include "policies/compression/none.h"
+#include "policies/compression/recorded.h"
 #include "policies/compression/uniform.h"
 #include "policies/plugin/plugin_policy.h"
 
 namespace sluice {
 namespace {
 
-using Factory =
-    std::function<std::unique_ptr<CompressionPolicyMaker>(const proto::Compression& config)>;
+using Factory = std::function<absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>>(
+    const proto::Compression& config)>;
 
 template <class Policy>
 Factory Make() {
@@ -35,6 +37,7 @@ std::map<std::string, Factory> Factories() {
           {"lgreco_time", Make<LGrecoTimePolicy>()},
           {"none", Make<NonePolicy>()},
           {"plugin", Make<PluginPolicy>()},
+          {"recorded", RecordedPolicy::Create},
           {"uniform", Make<UniformPolicy>()}};
 }
 
@@ -43,12 +46,9 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
   const std::map<std::string, Factory> factories = Factories();
   const auto found = factories.find(config.policy());
   if (found == factories.end()) {
-    std::string known;
-    for (const auto& [name, factory] : factories) {
-      absl::StrAppend(&known, known.empty() ? "" : ", ", name);
-    }
     return absl::InvalidArgumentError(absl::StrCat("unknown compression policy \"", config.policy(),
-                                                   "\", expected one of ", known));
+                                                   "\", expected one of ",
+                                                   absl::StrJoin(CompressionPolicyNames(), ", ")));
   }
   if (config.policy() != "none" && !CanHaveBits(UniformCodec(config))) {
     return absl::InvalidArgumentError(
@@ -62,7 +62,8 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
         ", but policy lgreco needs a quantiser as its reference: leave it at quantizer, or use "
         "policy uniform"));
   }
-  const bool solves = config.policy() == "lgreco" || config.policy() == "accordion+lgreco";
+  const bool solves = config.policy() == "lgreco" || config.policy() == "lgreco_time" ||
+                      config.policy() == "accordion+lgreco";
   if (solves && config.metric() != "l2" && config.metric() != "l2sq") {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown compression.metric \"", config.metric(), "\", expected l2 or l2sq"));
@@ -77,6 +78,12 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
 }
 
 }  // namespace
+
+std::vector<std::string> CompressionPolicyNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, factory] : Factories()) names.push_back(name);
+  return names;
+}
 
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config) {

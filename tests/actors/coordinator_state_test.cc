@@ -1,8 +1,10 @@
 #include "actors/coordinator_state.h"
 
+#include <fstream>
 #include <random>
 
 #include "actors/recording_observer.h"
+#include "base/exit_codes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/actors/job_fixture.h"
@@ -92,6 +94,43 @@ TEST_F(CoordinatorStateTest, TheUniformPlanEndsTheWarmUp) {
   EXPECT_EQ(observer_.policies[0].effective_step(), 50);
   EXPECT_EQ(observer_.policies[0].layers(0).codec().bits(), 4);
   EXPECT_EQ(observer_.policies[0].layers(1).codec().kind(), proto::CODEC_RAW);
+}
+
+class RecordedPlansTest : public CoordinatorStateTest {
+ protected:
+  void MakeRecorded(const std::string& matrix) {
+    proto::JobConfig job = DefaultJob(2);
+    job.mutable_compression()->set_policy("recorded");
+    job.mutable_compression()->set_plan_file(testing::TempDir() + "/plans.jsonl");
+    std::ofstream file(job.compression().plan_file());
+    for (const auto& [step, bits] : std::vector<std::pair<int, int>>{{50, 4}, {105, 3}, {205, 2}}) {
+      file << "{\"version\":1,\"effective_step\":" << step << ",\"layers\":{\"" << matrix
+           << "\":\"maxmin" << bits << "/512\",\"fc.bias\":\"raw\"}}\n";
+    }
+    file.close();
+    Make(job, 0);
+  }
+};
+
+TEST_F(RecordedPlansTest, AllPlansAreSentAtTheStartAndTheDecisionComesWithTheLast) {
+  MakeRecorded("fc.weight");
+  const auto out = JoinAll(2, 0);
+  std::vector<std::pair<int64_t, int64_t>> seen;  // of rank 0: effective step, window
+  for (const Outgoing& one : out) {
+    if (one.to != 0 || !std::holds_alternative<proto::PolicyUpdate>(one.message)) continue;
+    const auto& update = std::get<proto::PolicyUpdate>(one.message);
+    seen.emplace_back(update.policy().effective_step(), update.window());
+  }
+  EXPECT_THAT(seen, testing::ElementsAre(std::pair(50, kNoDecision), std::pair(105, kNoDecision),
+                                         std::pair(205, kInitialDecision)));
+  EXPECT_EQ(observer_.policies.size(), 3u);
+}
+
+TEST_F(RecordedPlansTest, PlansOfAnotherModelEndTheJobAtItsStart) {
+  MakeRecorded("conv.weight");
+  JoinAll(2, 0);
+  EXPECT_THAT(FailureCause(), HasSubstr("lacks the model's layer \"fc.weight\""));
+  EXPECT_EQ(std::get<proto::Failure>(observer_.ends.front()).exit_code(), kExitConfig);
 }
 
 TEST_F(CoordinatorStateTest, PolicyNoneStaysRaw) {

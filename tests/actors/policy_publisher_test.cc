@@ -1,6 +1,7 @@
 #include "actors/policy_publisher.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -154,6 +155,41 @@ TEST_F(PolicyPublisherTest, AWindowOutOfOrderIsRefused) {
   ASSERT_TRUE(publisher_->OnWindow(Window(3, 99, 3)).ok());
   EXPECT_EQ(publisher_->OnWindow(Window(3, 99, 3)).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(PolicyPublisherTest, RecordedPlansAreKnownBeforeTrainingAndKeepTheirSteps) {
+  proto::JobConfig job = DefaultJob(2);
+  job.mutable_compression()->set_policy("recorded");
+  job.mutable_compression()->set_plan_file(testing::TempDir() + "/recorded.jsonl");
+  std::ofstream file(job.compression().plan_file());
+  for (const auto& [step, bits] :
+       std::vector<std::pair<int, int>>{{20, 8}, {50, 4}, {105, 3}, {205, 3}, {305, 4}}) {
+    file << "{\"version\":1,\"effective_step\":" << step << ",\"layers\":{\"fc.weight\":\"maxmin"
+         << bits << "/512\"}}\n";
+  }
+  file.close();
+  publisher_ = *PolicyPublisher::Create(job, [this] { return now_; });
+  EXPECT_FALSE(*NeedsWindows(job));
+  const auto initial = *publisher_->Initial(Window(0, 0, 3));
+  ASSERT_TRUE(initial.has_value());
+  EXPECT_EQ(initial->version(), 1u);
+  EXPECT_EQ(initial->effective_step(), 50);
+  EXPECT_EQ(initial->layers(0).codec().bits(), 4);
+  const auto later = *publisher_->Later(Window(0, 0, 3));
+  ASSERT_EQ(later.size(), 2u) << "the plan of step 205 changes nothing";
+  EXPECT_EQ(later[0].version(), 2u);
+  EXPECT_EQ(later[0].effective_step(), 105);
+  EXPECT_EQ(later[0].layers(0).codec().bits(), 3);
+  EXPECT_EQ(later[1].effective_step(), 305);
+  EXPECT_EQ(later[1].layers(0).codec().bits(), 4);
+  EXPECT_EQ(publisher_->changes(), 3);
+}
+
+TEST_F(PolicyPublisherTest, OtherPoliciesKnowNothingBeforeTraining) {
+  for (const std::string policy : {"none", "uniform", "lgreco"}) {
+    Make(policy);
+    EXPECT_TRUE(publisher_->Later(Window(0, 0, 3))->empty()) << policy;
+  }
 }
 
 // Whatever the job: at the step before a plan takes effect, every rank waits for exactly the windows whose plans

@@ -1,6 +1,7 @@
 // Times of the exact solver on the published instances, a hard one and a large one.
 //   bazel run //tools/bench:solver_bench
 // Every optimum is checked before its timing starts.
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -45,6 +46,39 @@ KnapsackInstance Parity(int layers) {
   return instance;
 }
 
+/// As a large model with every family of codecs: per layer raw, 16 quantisers, 12 densities and 11 ranks, with
+/// errors that follow each family's law, give or take a tenth. The budget is that of 4 bits everywhere.
+KnapsackInstance Families(int layers) {
+  constexpr double kSizeUnits = 64;  // as lgreco scales bytes
+  Draws draws(RandomKey(12));
+  KnapsackInstance instance;
+  for (int l = 0; l < layers; ++l) {
+    const double n = std::exp2(10 + 1e-3 * static_cast<double>(draws.Between(0, 14'000)));
+    const double norm = std::exp2(20 + 1e-3 * static_cast<double>(draws.Between(0, 10'000)));
+    auto& options = instance.layers.emplace_back();
+    auto add = [&](double bytes, double error) {
+      error *= 0.9 + 1e-4 * static_cast<double>(draws.Between(0, 2000));
+      options.push_back({std::llround(kSizeUnits * bytes), std::llround(norm * error)});
+    };
+    add(4 * n, 0);
+    for (const double bucket : {128, 1024}) {
+      for (int bits = 1; bits <= 8; ++bits) {
+        add(n * bits / 8 + 8 * n / bucket, std::pow(bucket, 0.25) / 5 / (std::exp2(bits) - 1));
+      }
+    }
+    for (int d = 0; d < 12; ++d) {
+      const double density = 0.001 * std::exp2(0.75 * d);
+      add(6 * n * density, std::sqrt(1 - std::pow(density, 0.3)));
+    }
+    for (int r = 0; r < 11; ++r) {
+      const double rank = std::exp2(0.6 * r);
+      add(8 * rank * std::sqrt(n), std::exp(-rank / 60));
+    }
+    instance.budget += options[4].error;
+  }
+  return instance;
+}
+
 }  // namespace
 }  // namespace sluice
 
@@ -68,6 +102,8 @@ int main(int argc, char** argv) {
     if (known != sluice::kOptima.end()) add(named.name, named.instance, known->second);
   }
   add("network-2000x20", sluice::NetworkInstance(sluice::RandomKey(1), 2000, 20), -1);
+  add("network-10000x40", sluice::NetworkInstance(sluice::RandomKey(1), 10000, 40), -1);
+  add("families-10000x40", sluice::Families(10000), -1);
   add("parity-60x2 (cut)", sluice::Parity(60), -1);
   benchmark::RunSpecifiedBenchmarks();
   return EXIT_SUCCESS;
