@@ -193,6 +193,7 @@ def system_libraries():
     _nccl_headers(name = "nccl")
     _library("protobuf", probes = ["include/google/protobuf/message.h", "bin/protoc"], link = ["protobuf", "pthread"], debian = "libprotobuf-dev protobuf-compiler")
     _library("highway", probes = ["include/hwy/highway.h"], link = ["hwy"], debian = "libhwy-dev")
+    _library("eigen", probes = ["include/eigen3/Eigen/Dense"], debian = "libeigen3-dev")
     _library("yaml_cpp", probes = ["include/yaml-cpp/yaml.h"], link = ["yaml-cpp"], debian = "libyaml-cpp-dev")
     _library("json", probes = ["include/nlohmann/json.hpp"], debian = "nlohmann-json3-dev")
     _library("spdlog", probes = ["include/spdlog/spdlog.h"], link = ["spdlog", "fmt"], debian = "libspdlog-dev")

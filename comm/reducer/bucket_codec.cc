@@ -275,7 +275,12 @@ absl::Status BucketCodec::AddReceived(Rank from, int s, absl::Span<const std::by
 // The exact sums of my chunk. Those of low-rank tensors are nowhere; Finish has an estimate.
 void BucketCodec::AddToWindow(int s) {
   for (const WirePiece& piece : segment(static_cast<int>(options_.self.value), s).pieces) {
-    if (!piece.factor) options_.windows->Add(header_.step, bucket_, piece.offset, values_of(piece));
+    if (piece.factor) continue;
+    options_.windows->Add(header_.step, bucket_, piece.offset, values_of(piece));
+    // Of a dropped tensor nothing but my own part is here; it, N times, stands for all.
+    if (piece.codec.kind != CodecKind::kDrop) continue;
+    options_.windows->AddMore(bucket_, piece.offset, static_cast<float>(layout_.world_size() - 1),
+                              values_of(piece));
   }
 }
 

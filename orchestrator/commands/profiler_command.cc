@@ -3,6 +3,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "actors/codec_choice.h"
+#include "actors/codec_speeds.h"
 #include "actors/member_client.h"
 #include "actors/window_profiler.h"
 #include "base/status_macros.h"
@@ -41,8 +42,7 @@ class Profiler {
 
   absl::Status ReportWindows(const proto::StartGeneration& start, Transport& transport) {
     SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job_, start.tensors()));
-    SLUICE_ASSIGN_OR_RETURN(const WindowProfiler profiler,
-                            WindowProfiler::Create(job_.compression(), layout, start.tensors()));
+    SLUICE_ASSIGN_OR_RETURN(const WindowProfiler profiler, MakeProfiler(layout, start));
     SnapshotReceiver receiver(layout, transport);
     while (true) {
       SLUICE_ASSIGN_OR_RETURN(const WindowSnapshot snapshot,
@@ -53,6 +53,15 @@ class Profiler {
       statistics.mutable_window()->set_profile_seconds(absl::ToDoubleSeconds(absl::Now() - begin));
       client_->Send(std::move(statistics));
     }
+  }
+
+  // With this machine's speeds, measured for the codecs that the job can choose from.
+  absl::StatusOr<WindowProfiler> MakeProfiler(const BucketLayout& layout,
+                                              const proto::StartGeneration& start) const {
+    SLUICE_ASSIGN_OR_RETURN(const WindowProfiler untimed,
+                            WindowProfiler::Create(job_.compression(), layout, start.tensors()));
+    return WindowProfiler::Create(job_.compression(), layout, start.tensors(),
+                                  MeasureCodecSpeeds(untimed.Codecs(), absl::Now));
   }
 
   // On an actor thread.

@@ -36,6 +36,19 @@ void CheckNormBits(int bits, const std::string& path, const Origins& origins, Er
                                                    ": raise it, or use quantizer maxmin"));
 }
 
+// What is dropped must come back.
+void CheckDrop(const proto::Compression& compression, const Origins& origins, ErrorList& errors) {
+  constexpr char kFamilies[] = "compression.candidate_families";
+  const auto& families = compression.candidate_families();
+  if (compression.error_feedback() == "on" ||
+      std::find(families.begin(), families.end(), "drop") == families.end()) {
+    return;
+  }
+  errors.Add(OriginOf(origins, kFamilies),
+             absl::StrCat(kFamilies, ": ", Named(origins, "compression.error_feedback", "off"),
+                          " would lose what drop leaves out: turn it on, or leave drop out"));
+}
+
 // The parameters of the uniform codec, and what the policy can do with it.
 void CheckUniformCodec(const proto::Compression& compression, const Origins& origins,
                        ErrorList& errors) {
@@ -56,11 +69,6 @@ void CheckUniformCodec(const proto::Compression& compression, const Origins& ori
                         compression.uniform_bits(), ": lower it, or use uniform_codec quantizer"));
   }
   if (codec == "quantizer") return;
-  if (compression.policy() == "lgreco") {
-    refuse(kUniformCodec, absl::StrCat(Named(origins, "compression.policy", "lgreco"),
-                                       " needs a quantiser as its reference, got ", codec,
-                                       ": leave it at quantizer, or use policy uniform"));
-  }
   if (compression.policy() == "uniform" && compression.rounding() == "stochastic") {
     refuse("compression.rounding",
            absl::StrCat(Named(origins, kUniformCodec, codec),
@@ -92,6 +100,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
                   "compression.candidate_bits", origins, errors);
   }
   CheckUniformCodec(job.compression(), origins, errors);
+  CheckDrop(job.compression(), origins, errors);
 }
 
 }  // namespace sluice

@@ -51,8 +51,7 @@ class CompressionPolicyMaker {
 /// The policy that the job names: one of those in registry.cc. "plugin" starts its plugin.
 /// \error kInvalidArgument  unknown name: lists the known ones; a plan_file that
 ///                          cannot be played; a quantiser that cannot have
-///                          uniform_bits; "lgreco" with a reference that is no quantiser; an
-///                          unknown metric; "global_topk" without top-k; "plugin" without a path
+///                          uniform_bits; an unknown metric; "global_topk" without top-k; "plugin" without a path
 /// \error kFailedPrecondition  a plugin that does not start
 absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> CreateCompressionPolicy(
     const proto::Compression& config);
@@ -64,10 +63,21 @@ absl::StatusOr<bool> PolicyNeedsErrors(const proto::Compression& config);
 /// The names that there are, sorted.
 std::vector<std::string> CompressionPolicyNames();
 
-/// The options that profilers measure for an eligible layer: raw, the uniform reference, fp16 and
-/// every candidate (bits, bucket) of the job that its quantiser can have, in this order, without
-/// duplicates.
-std::vector<proto::CodecChoice> CandidateCodecs(const proto::Compression& config);
+/// The options of an eligible layer, without duplicates: raw, the uniform reference, then what the
+/// job's candidate_families give, in this order whatever the job's:
+///
+///     cast       fp16
+///     quantizer  the job's, every (bits, bucket) that it can have
+///     clipped (1 and 2 bits), sign, ternary: in every candidate bucket
+///     topk       every density, its values with value_bits and with 8
+///     lowrank    every rank whose factors have fewer values than the layer, which also keeps it
+///                below full rank; value_bits, but 8 at the least
+///     drop       nothing
+///
+/// What a layer gains from them depends on how it is cut into pieces: profilers leave out those
+/// that would not be smaller than raw.
+std::vector<proto::CodecChoice> CandidateCodecs(const proto::Compression& config,
+                                                const proto::TensorSpec& tensor);
 
 /// The uniform reference (c0 in the L-GreCo paper): the codec that uniform_codec names, with the
 /// parameters that it has among uniform_bits, uniform_bucket, uniform_density, uniform_rank and

@@ -55,13 +55,6 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
         absl::StrCat("compression.uniform_bits is ", config.uniform_bits(),
                      ", but quantizer l2norm needs 2 or more: one bit is the sign"));
   }
-  const proto::CodecKind kind = UniformCodec(config).kind();
-  if (config.policy() == "lgreco" && kind != proto::CODEC_MAXMIN && kind != proto::CODEC_L2NORM) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "compression.uniform_codec is ", config.uniform_codec(),
-        ", but policy lgreco needs a quantiser as its reference: leave it at quantizer, or use "
-        "policy uniform"));
-  }
   const bool solves = config.policy() == "lgreco" || config.policy() == "lgreco_time" ||
                       config.policy() == "accordion+lgreco";
   if (solves && config.metric() != "l2" && config.metric() != "l2sq") {

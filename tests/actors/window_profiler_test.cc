@@ -3,9 +3,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "actors/codec_choice.h"
 #include "base/random.h"
+#include "comm/codec/codec_error.h"
+#include "comm/low_rank/low_rank_error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "policies/compression/compression_policy.h"
@@ -13,6 +16,20 @@
 
 namespace sluice {
 namespace {
+
+proto::Compression AllFamilies() {
+  proto::Compression compression = DefaultJob(4).compression();
+  compression.clear_candidate_families();
+  for (const char* family :
+       {"quantizer", "cast", "clipped", "sign", "ternary", "topk", "lowrank", "drop"}) {
+    compression.add_candidate_families(family);
+  }
+  return compression;
+}
+
+std::vector<proto::CodecChoice> AllCandidates() {
+  return CandidateCodecs(AllFamilies(), JoinOf(proto::ROLE_WORKER, 0).tensors(0));
+}
 
 class WindowProfilerTest : public testing::Test {
  protected:
@@ -30,6 +47,11 @@ class WindowProfilerTest : public testing::Test {
       }
       snapshot_.tensors.push_back(std::move(values));
     }
+  }
+
+  WindowProfiler ProfilerOf(const proto::Compression& compression,
+                            const CodecSpeeds& speeds = {}) const {
+    return *WindowProfiler::Create(compression, layout_, join_.tensors(), speeds);
   }
 
   proto::Join join_;
@@ -84,8 +106,82 @@ TEST_F(WindowProfilerTest, AnInfiniteGradientMakesLossyErrorsNotANumber) {
   }
 }
 
+TEST_F(WindowProfilerTest, EveryFamilyIsMeasuredAsItsOwnErrorCodeDoes) {
+  const proto::LayerStatistics layer = ProfilerOf(AllFamilies()).Measure(snapshot_).layers(0);
+  std::set<proto::CodecKind> kinds;
+  for (const proto::OptionStatistics& option : layer.options()) {
+    kinds.insert(option.codec().kind());
+    const CodecConfig codec = *ToCodecConfig(option.codec());
+    const double expected =
+        codec.kind == CodecKind::kLowRank
+            ? LowRankSquaredErrors(snapshot_.tensors[0], 64, 64, {codec.rank})[0]
+            : SquaredErrors({codec}, snapshot_.tensors[0])[0];
+    EXPECT_NEAR(option.squared_error(), expected, 1e-9 * layer.squared_norm()) << ToString(codec);
+  }
+  EXPECT_EQ(kinds, (std::set<proto::CodecKind>{
+                       proto::CODEC_RAW, proto::CODEC_FP16, proto::CODEC_MAXMIN, proto::CODEC_SIGN,
+                       proto::CODEC_CLIPPED, proto::CODEC_TERNARY, proto::CODEC_DROP,
+                       proto::CODEC_TOP_K, proto::CODEC_LOW_RANK}));
+}
+
+TEST_F(WindowProfilerTest, DropLosesTheNormToTheBit) {
+  const proto::LayerStatistics layer = ProfilerOf(AllFamilies()).Measure(snapshot_).layers(0);
+  const proto::OptionStatistics& last = *layer.options().rbegin();
+  ASSERT_EQ(last.codec().kind(), proto::CODEC_DROP);
+  EXPECT_EQ(last.squared_error(), layer.squared_norm());
+}
+
+TEST_F(WindowProfilerTest, OptionsThatSaveNothingAreLeftOutButTheReferenceIsNot) {
+  proto::Compression compression = AllFamilies();
+  compression.add_candidate_densities(1);  // places on top of all values
+  compression.set_uniform_codec("topk");
+  compression.set_uniform_density(1);
+  compression.set_value_bits(32);
+  const proto::LayerStatistics layer = ProfilerOf(compression).Sizes().layers(0);
+  const double raw = layer.options(0).wire_bytes();
+  EXPECT_EQ(layer.options(1).codec().density_ppm(), 1000000);
+  EXPECT_GE(layer.options(1).wire_bytes(), raw);
+  for (int k = 2; k < layer.options_size(); ++k) {
+    EXPECT_LT(layer.options(k).wire_bytes(), raw) << layer.options(k).ShortDebugString();
+  }
+}
+
+TEST_F(WindowProfilerTest, DefaultFamiliesAreTheQuantiserAndFp16) {
+  std::set<proto::CodecKind> kinds;
+  for (const proto::OptionStatistics& option : profiler_.Sizes().layers(0).options()) {
+    kinds.insert(option.codec().kind());
+  }
+  EXPECT_EQ(kinds,
+            (std::set<proto::CodecKind>{proto::CODEC_RAW, proto::CODEC_FP16, proto::CODEC_MAXMIN}));
+  EXPECT_EQ(profiler_.Sizes().layers(0).options_size(), 2 + 7 * 3);
+}
+
+TEST_F(WindowProfilerTest, TimesComeFromTheGivenSpeedsAndAreUnknownWithout) {
+  CodecSpeeds speeds;
+  speeds.codecs = {{CodecConfig{}, 1e-9, 1e-9}};
+  speeds.product_seconds = 1e-9;
+  const proto::LayerStatistics layer = ProfilerOf(AllFamilies(), speeds).Sizes().layers(0);
+  // 64 x 64 over 4 ranks: encoded once, decoded 3 / 4 twice.
+  EXPECT_DOUBLE_EQ(layer.options(0).codec_seconds(), 4096 * (1e-9 + 1.5e-9));
+  for (const proto::OptionStatistics& option : layer.options()) {
+    const bool known =
+        option.codec().kind() == proto::CODEC_RAW || option.codec().kind() == proto::CODEC_LOW_RANK;
+    EXPECT_EQ(option.codec_seconds() > 0, known) << option.ShortDebugString();
+  }
+  for (const proto::OptionStatistics& option : profiler_.Sizes().layers(0).options()) {
+    EXPECT_EQ(option.codec_seconds(), 0);
+  }
+}
+
+TEST_F(WindowProfilerTest, CodecsAreThoseOfAllLayersOnce) {
+  const std::vector<CodecConfig> codecs = ProfilerOf(AllFamilies()).Codecs();
+  EXPECT_EQ(static_cast<int>(codecs.size()),
+            ProfilerOf(AllFamilies()).Sizes().layers(0).options_size());
+  EXPECT_EQ(codecs[0], CodecConfig{});
+}
+
 TEST(CodecChoice, GoesThereAndBack) {
-  for (const proto::CodecChoice& choice : CandidateCodecs(DefaultJob(2).compression())) {
+  for (const proto::CodecChoice& choice : AllCandidates()) {
     auto config = ToCodecConfig(choice);
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_EQ(ToCodecChoice(*config).SerializeAsString(), choice.SerializeAsString());

@@ -275,6 +275,42 @@ TEST(ReducerWindows, TheProfilerGetsTheMeanGradientOfAWindow) {
       });
 }
 
+TEST(ReducerWindows, OfADroppedTensorTheOwnersPartStandsForAll) {
+  World world = MakeWorld();
+  world.options.error_feedback = false;
+  const BucketLayout layout = world.Layout();
+  std::promise<void> received;
+  const auto wait = received.get_future().share();
+  world.Run(
+      [&](Rank rank, Reducer& reducer) {
+        ASSERT_TRUE(reducer.OfferPlan(UniformPlan(layout, 1, Step(0), {CodecKind::kDrop})).ok());
+        for (int64_t s = 0; s < 8; ++s) ASSERT_TRUE(RunStep(reducer, Step(s), rank).ok());
+        wait.wait();
+      },
+      [&](Transport& transport) {
+        SnapshotReceiver receiver(layout, transport);
+        EXPECT_EQ(receiver.Receive(absl::InfiniteFuture())->window, 0);
+        const auto snapshot = receiver.Receive(absl::InfiniteFuture());
+        received.set_value();
+        ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+        for (const auto& bucket : layout.buckets()) {
+          for (int owner = 0; owner < 3; ++owner) {
+            for (const auto& segment : bucket.chunks[owner].segments) {
+              for (const Piece& piece : segment) {
+                const int64_t i = piece.in_tensor.begin;
+                double expected = 0, weights = 0;
+                for (int64_t s = 4; s < 8; ++s) {
+                  weights = weights * 0.9 + 1;
+                  expected = expected * 0.9 + TestGradient(Step(s), piece.tensor, Rank(owner), i);
+                }
+                EXPECT_NEAR(snapshot->tensors[piece.tensor][i], expected / weights, 1e-6);
+              }
+            }
+          }
+        }
+      });
+}
+
 TEST(ReducerWindows, TheLossOfTheProfilerDoesNotStopTraining) {
   const World world = MakeWorld();
   world.Run(

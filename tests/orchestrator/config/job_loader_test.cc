@@ -191,7 +191,8 @@ TEST(JobLoader, DuplicateKeyNamesBothLines) {
 TEST(JobLoader, UnknownWordNamesTheNearestAndAll) {
   EXPECT_EQ(ErrorOf("compression: {policy: lgrecco}"),
             "a.yaml:1: compression.policy: unknown word \"lgrecco\": did you mean \"lgreco\"? "
-            "Accepted: none, uniform, lgreco");
+            "Accepted: none, uniform, lgreco, lgreco_time, accordion, accordion+lgreco, "
+            "global_topk, recorded, plugin");
   EXPECT_EQ(
       ErrorOf("model: {name: transformer}"),
       "a.yaml:1: model.name: unknown word \"transformer\": accepted are cnn, resnet18, vgg11");
@@ -300,11 +301,18 @@ TEST(JobLoader, ClippedHasFourBitsAtMost) {
                  "at a.yaml:1) has 1 to 4 bits, got 5"));
 }
 
-TEST(JobLoader, LgrecoNeedsAQuantiserAsItsReference) {
+TEST(JobLoader, LgrecoTakesAnyReference) {
+  for (const char* codec : {"fp16", "bf16", "sign", "clipped", "ternary", "topk", "lowrank"}) {
+    EXPECT_TRUE(Parse(absl::StrCat("compression: {uniform_codec: ", codec, "}")).ok()) << codec;
+  }
+}
+
+TEST(JobLoader, DropNeedsErrorFeedback) {
   EXPECT_EQ(
-      ErrorOf("compression:\n  uniform_codec: topk\n"),
-      "a.yaml:2: compression.uniform_codec: compression.policy lgreco needs a quantiser as its "
-      "reference, got topk: leave it at quantizer, or use policy uniform");
+      ErrorOf("compression:\n  error_feedback: \"off\"\n  candidate_families: [cast, drop]\n"),
+      "a.yaml:3: compression.candidate_families: compression.error_feedback off (set at "
+      "a.yaml:2) would lose what drop leaves out: turn it on, or leave drop out");
+  EXPECT_TRUE(Parse("compression: {candidate_families: [cast, drop]}").ok());
 }
 
 TEST(JobLoader, OnlyTheQuantizerRoundsStochastically) {

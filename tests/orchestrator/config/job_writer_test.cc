@@ -103,6 +103,7 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     // Where not every pair of values goes together.
     job.mutable_compression()->set_quantizer("maxmin");
     job.mutable_compression()->set_uniform_codec("quantizer");
+    job.mutable_compression()->set_error_feedback("on");
     job.mutable_compression()->set_value_bits(8);
     const std::string yaml = JobToYaml(job);
     const auto back = ParseJob(yaml, JobFormat::kYaml, "written", {});

@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -11,20 +14,38 @@ namespace {
 
 using testing::HasSubstr;
 
-proto::TensorSpec Tensor(std::vector<int64_t> shape) {
-  proto::TensorSpec tensor;
-  for (const int64_t extent : shape) tensor.add_shape(extent);
-  return tensor;
+/// Of a layer that low rank suits.
+std::vector<proto::CodecChoice> Candidates(const proto::Compression& config,
+                                           const std::vector<int64_t>& shape = {256, 512}) {
+  return CandidateCodecs(config, Tensor(shape));
+}
+
+/// Configured alone, with the lists that it needs.
+proto::Compression Family(const std::string& family) {
+  auto config = Config();
+  config.clear_candidate_families();
+  config.add_candidate_families(family);
+  for (const double density : {0.01, 0.1}) config.add_candidate_densities(density);
+  for (const int rank : {1, 4, 200}) config.add_candidate_ranks(rank);
+  config.set_value_bits(16);
+  return config;
+}
+
+/// What a family adds to raw and the reference.
+std::vector<std::string> Added(const std::vector<proto::CodecChoice>& codecs) {
+  std::vector<std::string> added;
+  for (size_t i = 2; i < codecs.size(); ++i) added.push_back(codecs[i].ShortDebugString());
+  return added;
 }
 
 TEST(CandidateCodecs, RawIsFirstAndTheReferenceSecond) {
-  const auto codecs = CandidateCodecs(Config());
+  const auto codecs = Candidates(Config());
   EXPECT_EQ(codecs[0].kind(), proto::CODEC_RAW);
   EXPECT_EQ(codecs[1].SerializeAsString(), UniformCodec(Config()).SerializeAsString());
 }
 
 TEST(CandidateCodecs, HoldFp16AndEveryPairOfBitsAndBucketsOnce) {
-  const auto codecs = CandidateCodecs(Config());
+  const auto codecs = Candidates(Config());
   std::set<std::string> seen;
   for (const auto& codec : codecs) seen.insert(codec.SerializeAsString());
   EXPECT_EQ(seen.size(), codecs.size());
@@ -35,21 +56,21 @@ TEST(CandidateCodecs, HoldFp16AndEveryPairOfBitsAndBucketsOnce) {
 TEST(CandidateCodecs, ReferenceOutsideTheListsIsAdded) {
   auto config = Config();
   config.set_uniform_bits(5);
-  EXPECT_EQ(CandidateCodecs(config).size(), 3 + 5 * 2u);
+  EXPECT_EQ(Candidates(config).size(), 3 + 5 * 2u);
 }
 
 TEST(CandidateCodecs, RepeatedValuesAreNotRepeated) {
   auto config = Config();
   config.add_candidate_bits(2);
   config.add_candidate_buckets(512);
-  EXPECT_EQ(CandidateCodecs(config).size(), CandidateCodecs(Config()).size());
+  EXPECT_EQ(Candidates(config).size(), Candidates(Config()).size());
 }
 
 TEST(CandidateCodecs, FollowQuantizerAndRounding) {
   auto config = Config();
   config.set_quantizer("l2norm");
   config.set_rounding("stochastic");
-  for (const auto& codec : CandidateCodecs(config)) {
+  for (const auto& codec : Candidates(config)) {
     if (codec.bits() == 0) continue;
     EXPECT_EQ(codec.kind(), proto::CODEC_L2NORM);
     EXPECT_TRUE(codec.stochastic());
@@ -60,7 +81,74 @@ TEST(CandidateCodecs, L2NormOfOneBitIsLeftOut) {
   auto config = Config();
   config.add_candidate_bits(1);
   config.set_quantizer("l2norm");
-  for (const auto& codec : CandidateCodecs(config)) EXPECT_NE(codec.bits(), 1);
+  for (const auto& codec : Candidates(config)) EXPECT_NE(codec.bits(), 1);
+}
+
+TEST(CandidateCodecs, EachFamilyAddsItsOwn) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> expected = {
+      {"cast", {"kind: CODEC_FP16"}},
+      {"clipped",
+       {"kind: CODEC_CLIPPED bits: 1 bucket_size: 128",
+        "kind: CODEC_CLIPPED bits: 2 bucket_size: 128",
+        "kind: CODEC_CLIPPED bits: 1 bucket_size: 512",
+        "kind: CODEC_CLIPPED bits: 2 bucket_size: 512"}},
+      {"sign",
+       {"kind: CODEC_SIGN bits: 1 bucket_size: 128", "kind: CODEC_SIGN bits: 1 bucket_size: 512"}},
+      {"ternary",
+       {"kind: CODEC_TERNARY bits: 2 bucket_size: 128",
+        "kind: CODEC_TERNARY bits: 2 bucket_size: 512"}},
+      {"topk",
+       {"kind: CODEC_TOP_K bits: 16 density_ppm: 10000",
+        "kind: CODEC_TOP_K bits: 8 density_ppm: 10000",
+        "kind: CODEC_TOP_K bits: 16 density_ppm: 100000",
+        "kind: CODEC_TOP_K bits: 8 density_ppm: 100000"}},
+      {"lowrank",
+       {"kind: CODEC_LOW_RANK bits: 16 rank: 1", "kind: CODEC_LOW_RANK bits: 16 rank: 4"}},
+      {"drop", {"kind: CODEC_DROP"}}};
+  for (const auto& [family, codecs] : expected) {
+    EXPECT_EQ(Added(Candidates(Family(family))), codecs) << family;
+  }
+}
+
+TEST(CandidateCodecs, FamiliesKeepTheirOrderWhateverTheJobs) {
+  auto there = Family("drop");
+  there.add_candidate_families("lowrank");
+  there.add_candidate_families("topk");
+  there.add_candidate_families("cast");
+  auto back = there;
+  std::reverse(back.mutable_candidate_families()->begin(),
+               back.mutable_candidate_families()->end());
+  const auto codecs = Added(Candidates(there));
+  EXPECT_EQ(codecs, Added(Candidates(back)));
+  EXPECT_EQ(codecs.front(), "kind: CODEC_FP16");
+  EXPECT_EQ(codecs.back(), "kind: CODEC_DROP");
+}
+
+TEST(CandidateCodecs, LowRankNeedsFactorsSmallerThanTheLayer) {
+  // Rank 4: 64 values of 64 are not fewer, 68 of 72 are.
+  EXPECT_EQ(Added(Candidates(Family("lowrank"), {8, 8})).size(), 1u);
+  EXPECT_EQ(Added(Candidates(Family("lowrank"), {8, 9})).back(),
+            "kind: CODEC_LOW_RANK bits: 16 rank: 4");
+  // 200 is below full rank of 300 x 400, but its factors are larger.
+  EXPECT_EQ(Added(Candidates(Family("lowrank"), {300, 400})).size(), 2u);
+  EXPECT_EQ(Added(Candidates(Family("lowrank"), {1000, 10, 10, 10})).size(), 3u);
+}
+
+TEST(CandidateCodecs, LayersOfOneDimensionHaveNoLowRank) {
+  EXPECT_TRUE(Added(Candidates(Family("lowrank"), {1 << 20})).empty());
+}
+
+TEST(CandidateCodecs, LowRankReferenceIsAnOptionOfEveryLayer) {
+  auto config = Family("cast");
+  config.set_uniform_codec("lowrank");
+  config.set_uniform_rank(4);
+  EXPECT_EQ(Candidates(config, {8, 8})[1].kind(), proto::CODEC_LOW_RANK);
+}
+
+TEST(CandidateCodecs, FactorsHaveEightBitsAtTheLeast) {
+  auto config = Family("lowrank");
+  config.set_value_bits(4);
+  EXPECT_EQ(Candidates(config)[2].bits(), 8);
 }
 
 proto::CodecChoice Uniform(const std::string& codec) {
@@ -159,15 +247,12 @@ TEST(CreateCompressionPolicy, OneBitReferenceOfL2NormIsRefused) {
   EXPECT_THAT(std::string(policy.status().message()), HasSubstr("uniform_bits is 1"));
 }
 
-TEST(CreateCompressionPolicy, LgrecoRefusesAReferenceThatIsNoQuantiser) {
-  auto config = Config();
-  config.set_uniform_codec("sign");
-  const auto policy = CreateCompressionPolicy(config);
-  EXPECT_EQ(policy.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(policy.status().message()),
-              HasSubstr("uniform_codec is sign, but policy lgreco needs a quantiser"));
-  config.set_policy("uniform");
-  EXPECT_TRUE(CreateCompressionPolicy(config).ok());
+TEST(CreateCompressionPolicy, LgrecoTakesAnyReference) {
+  for (const char* codec : {"fp16", "bf16", "sign", "clipped", "ternary", "topk", "lowrank"}) {
+    auto config = Config();
+    config.set_uniform_codec(codec);
+    EXPECT_TRUE(CreateCompressionPolicy(config).ok()) << codec;
+  }
 }
 
 TEST(CreateCompressionPolicy, UnknownMetricIsRefused) {

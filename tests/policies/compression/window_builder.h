@@ -20,12 +20,19 @@ inline proto::Compression Config(const std::string& policy = "lgreco") {
   config.set_uniform_bucket(512);
   config.set_alpha(1);
   config.set_metric("l2");
+  for (const char* family : {"quantizer", "cast"}) config.add_candidate_families(family);
   for (const int bits : {2, 3, 4, 6, 8}) config.add_candidate_bits(bits);
   for (const int bucket : {128, 512}) config.add_candidate_buckets(bucket);
   config.set_quantizer("maxmin");
   config.set_rounding("nearest");
   config.set_min_elements(1024);
   return config;
+}
+
+inline proto::TensorSpec Tensor(const std::vector<int64_t>& shape) {
+  proto::TensorSpec tensor;
+  for (const int64_t extent : shape) tensor.add_shape(extent);
+  return tensor;
 }
 
 /// Bytes that a codec needs for `elements` values, nearly as the real ones.
@@ -47,7 +54,7 @@ inline proto::LayerStatistics QuantisedLayer(const proto::Compression& config,
   layer.set_elements(elements);
   layer.set_eligible(true);
   layer.set_squared_norm(squared_norm);
-  for (const proto::CodecChoice& codec : CandidateCodecs(config)) {
+  for (const proto::CodecChoice& codec : CandidateCodecs(config, Tensor({elements}))) {
     proto::OptionStatistics* option = layer.add_options();
     *option->mutable_codec() = codec;
     option->set_wire_bytes(Bytes(codec, elements));
