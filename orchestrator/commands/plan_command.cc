@@ -122,7 +122,11 @@ absl::Status Answer(const Question& question, const proto::JobConfig& job,
   proto::CompressionPolicy plan;
   for (proto::WindowStatistics& window : windows) {
     SLUICE_RETURN_IF_ERROR(Apply(question, job, window));
-    SLUICE_ASSIGN_OR_RETURN(plan, maker->Plan(window));
+    auto made = maker->Plan(window);
+    // A policy that has no plan for an earlier window left the one before it in force.
+    const bool skipped = absl::IsUnavailable(made.status()) && &window != &windows.back();
+    if (!made.ok() && !skipped) return made.status();
+    if (made.ok()) plan = *std::move(made);
   }
   const proto::WindowStatistics& window = windows.back();
   SLUICE_ASSIGN_OR_RETURN(const PlanReport report, ReportPlan(config, window, plan));

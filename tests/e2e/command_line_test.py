@@ -162,7 +162,7 @@ def plan_predicts_times_of_a_network():
 
 
 def plan_with_wrong_words_is_a_usage_error():
-    for args, words in [(["--policy", "lgrecko"], 'expected one of lgreco, '), (["--network", "fast"], "1gbit,0.2ms"),
+    for args, words in [(["--policy", "lgrecko"], 'did you mean "lgreco"'), (["--network", "fast"], "1gbit,0.2ms"),
                         (["--window", "first"], "or last"), (["--window", "7"], "has windows 0 to 1"),
                         (["--world", "1"], "2 or more"), (["--backward", "0"], "40ms"), (["--bakward", "1s"], "backward"),
                         (["more"], "no other words")]:
