@@ -8,6 +8,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "ucs/config/global_opts.h"
 #include "ucs/debug/debug.h"
 
 namespace sluice {
@@ -24,6 +25,13 @@ bool Allows(absl::string_view transports, absl::string_view name) {
   });
 }
 
+// UCX warns of messages that nobody took, each time that a mesh with some is destroyed: an everyday
+// thing here, where a job can end while a window is on its way. What fails comes back as a status.
+void QuietUcx() {
+  if (std::getenv("UCX_LOG_LEVEL") != nullptr) return;
+  (void)ucs_global_opts_set_value("LOG_LEVEL", "error");
+}
+
 void GiveSignalsBack() {
   if (std::getenv("UCX_HANDLE_ERRORS") != nullptr) return;
   for (int signal : {SIGILL, SIGSEGV, SIGBUS, SIGFPE}) ucs_debug_disable_signal(signal);
@@ -35,7 +43,10 @@ void PrepareUcxEnvironment(absl::string_view transports) {
   static std::mutex mutex;
   const std::lock_guard<std::mutex> lock(mutex);
   static std::once_flag once;
-  std::call_once(once, GiveSignalsBack);
+  std::call_once(once, [] {
+    GiveSignalsBack();
+    QuietUcx();
+  });
   // How soon the death of a peer over shared memory is noticed; UCX's own value is 20 s.
   setenv("UCX_KEEPALIVE_INTERVAL", "100ms", /*overwrite=*/0);
   // Without these UCX refuses shared memory to endpoints that report failures.

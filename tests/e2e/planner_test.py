@@ -3,7 +3,7 @@
 
 from cluster import SMALL, Job, check, run_tests
 
-FAMILIES = "compression.candidate_families=quantizer,cast,clipped,sign,ternary,topk,lowrank,drop"
+FAMILIES = "compression.candidate_families=[quantizer, cast, clipped, sign, ternary, topk, lowrank, drop]"
 
 
 def run(np, *sets):
@@ -41,8 +41,8 @@ def mixed_families_send_fewer_bytes_than_quantisers_alone():
     check(plans[1]["predicted_bytes"] < 0.8 * plans[0]["predicted_bytes"], [plan["reason"] for plan in plans])
     families = {codec.rstrip("0123456789/%.qfpx") for codec in plans[1]["layers"].values()}
     check(len(families) >= 2, f"one family alone: {plans[1]['layers']}")
-    steps = mixed.steps()
-    check(steps[-1]["loss"] < 0.9 * steps[0]["loss"], f"{steps[0]} to {steps[-1]}")
+    losses = [one.steps()[-1]["loss"] for one in (quantisers, mixed)]
+    check(losses[1] < losses[0] + 0.1 and losses[1] < mixed.steps()[0]["loss"], losses)
     for one in (quantisers, mixed):
         one.close()
 
