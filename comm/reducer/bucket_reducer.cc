@@ -168,8 +168,12 @@ ReductionStats BucketReducer::stats() {
 }
 
 void BucketReducer::EndStep() {
-  if (!windows_ || profiler_lost_) return;
-  const absl::Status sent = windows_->EndStep(step_, transport_);
+  if (windows_ && !profiler_lost_) KeepProfiler(windows_->EndStep(step_, transport_));
+}
+
+void BucketReducer::AwaitWindow() { KeepProfiler(windows_->AwaitLeave(transport_)); }
+
+void BucketReducer::KeepProfiler(const absl::Status& sent) {
   if (sent.ok()) return;
   profiler_lost_ = true;
   SLUICE_LOG(Warning, "no more windows for the profiler after ", ToString(step_),

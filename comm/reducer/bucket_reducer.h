@@ -75,6 +75,11 @@ class BucketReducer {
   /// Hands the window over when it is complete. A profiler that cannot be reached is given up.
   void EndStep();
 
+  /// Whether a window is on its way to the profiler: nothing moves it but this thread.
+  bool window_leaving() const { return windows_ && windows_->leaving() && !profiler_lost_; }
+  /// Waits until it has left, or Transport::Wake. \pre window_leaving()
+  void AwaitWindow();
+
   /// data[i] = mean over ranks. \param number  of this mean after the last step, from 0
   absl::Status Mean(int number, absl::Span<float> data);
 
@@ -95,6 +100,7 @@ class BucketReducer {
   Slot& slot_of(int bucket) { return slots_[bucket % kMostInFlight]; }
   Slot& in_order(int position);
 
+  void KeepProfiler(const absl::Status& sent);
   void StartExchange(Slot& slot, uint32_t exchange);
   absl::StatusOr<std::optional<int>> AfterProgress(Slot& slot, const absl::Status& outcome);
   absl::StatusOr<std::optional<int>> TakeOverdue();

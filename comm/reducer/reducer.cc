@@ -79,8 +79,8 @@ class ThreadedReducer : public Reducer {
       stop_ = true;
       if ((busy_ || in_flight_ > 0) && transport_ != nullptr)
         transport_->Abort("the reducer is being destroyed");
+      WakeComm();
     }
-    wake_comm_.notify_one();
     if (comm_thread_.joinable()) comm_thread_.join();
   }
 
@@ -156,7 +156,7 @@ class ThreadedReducer : public Reducer {
     std::unique_lock<std::mutex> lock(mu_);
     if (!failure_.ok()) return failure_;
     mean_ = Mean{means_++, data};
-    wake_comm_.notify_one();
+    WakeComm();
     wake_loop_.wait(lock, [&] { return !mean_.has_value(); });
     return failure_;
   }
@@ -190,7 +190,11 @@ class ThreadedReducer : public Reducer {
     const Clock::time_point now = Clock::now();
     ready_times_[bucket] = absl::FromChrono(now - begin_);
     if (!std::exchange(any_full_, true)) first_full_ = now;
-    if (static_cast<size_t>(bucket) != next_) return;
+    if (static_cast<size_t>(bucket) == next_) WakeComm();
+  }
+
+  // Under mu_: wherever it sleeps.
+  void WakeComm() {
     wake_comm_.notify_one();
     if (advancing_) transport_->Wake();
   }
@@ -218,8 +222,10 @@ class ThreadedReducer : public Reducer {
   // Works until stop_. `lock` is held on entry, on return and whenever shared state is used.
   void Serve(std::unique_lock<std::mutex>& lock) {
     for (;;) {
-      wake_comm_.wait(lock,
-                      [&] { return stop_ || mean_.has_value() || in_flight_ > 0 || CanStart(); });
+      wake_comm_.wait(lock, [&] {
+        return stop_ || mean_.has_value() || in_flight_ > 0 || CanStart() ||
+               bucket_reducer_->window_leaving();
+      });
       if (stop_) return;
       if (mean_.has_value()) {
         busy_ = true;
@@ -227,8 +233,10 @@ class ThreadedReducer : public Reducer {
         busy_ = false;
       } else if (CanStart()) {
         StartNext(lock);
-      } else {
+      } else if (in_flight_ > 0) {
         AdvanceOnce(lock);
+      } else {
+        AwaitWindow(lock);
       }
     }
   }
@@ -289,6 +297,15 @@ class ThreadedReducer : public Reducer {
       Reduced(**reduced, lock);
     }
     busy_ = false;
+  }
+
+  // Between steps, when the step loop may be waiting for the very plan that the window leads to.
+  void AwaitWindow(std::unique_lock<std::mutex>& lock) {
+    advancing_ = true;
+    lock.unlock();
+    bucket_reducer_->AwaitWindow();
+    lock.lock();
+    advancing_ = false;
   }
 
   // Nothing is in flight any more.

@@ -55,6 +55,11 @@ absl::Status SnapshotSender::RetireFinished(Transport& transport) {
   return *outcome;
 }
 
+absl::Status SnapshotSender::AwaitLeave(Transport& transport) {
+  (void)transport.WaitAny({*in_flight_}, absl::InfiniteFuture());
+  return RetireFinished(transport);
+}
+
 absl::Status SnapshotSender::EndStep(Step step, Transport& transport) {
   SLUICE_RETURN_IF_ERROR(RetireFinished(transport));
   weight_ = weight_ * decay_ + 1;

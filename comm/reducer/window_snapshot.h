@@ -55,6 +55,11 @@ class SnapshotSender {
   /// \error of a send that failed
   absl::Status EndStep(Step step, Transport& transport);
 
+  /// Whether a message is on its way. Somebody must then use the transport, or it may stay there.
+  bool leaving() const { return in_flight_.has_value(); }
+  /// Waits until it has left, or Transport::Wake. \pre leaving() \error of a send that failed
+  absl::Status AwaitLeave(Transport& transport);
+
  private:
   absl::Span<float> accumulated(int bucket, int64_t offset, size_t size);
   absl::Status RetireFinished(Transport& transport);

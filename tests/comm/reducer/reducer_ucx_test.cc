@@ -1,4 +1,10 @@
 #include "comm/reducer/reducer.h"
+
+#include <chrono>
+#include <future>
+
+#include "absl/time/clock.h"
+#include "comm/reducer/window_snapshot.h"
 #include "gtest/gtest.h"
 #include "tests/comm/reducer/world.h"
 #include "tests/comm/transport/transport_mesh.h"
@@ -53,6 +59,30 @@ TEST_P(ReducerUcxTest, ADeadPeerEndsTheStep) {
     if (rank == Rank(1)) return;
     EXPECT_EQ(RunStep(reducer, Step(1), rank).status().code(), absl::StatusCode::kUnavailable);
   });
+}
+
+// More than queues and sockets hold, so that it takes both ends to move it.
+TEST_P(ReducerUcxTest, AWindowReachesTheProfilerAlthoughNoStepFollows) {
+  world_.tensors = {{"large", 6 << 20}};
+  world_.bucket_bytes = 8 << 20;
+  world_.further_peers = 1;
+  world_.options.window_steps = 1;
+  world_.options.window_decay = 0.9;
+  const BucketLayout layout = world_.Layout();
+  std::promise<void> received;
+  const auto arrival = received.get_future().share();
+  world_.Run(
+      [&](Rank rank, Reducer& reducer) {
+        ASSERT_TRUE(RunStep(reducer, Step(0), rank).ok());
+        EXPECT_EQ(arrival.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+      },
+      [&](Transport& transport) {
+        SnapshotReceiver receiver(layout, transport);
+        const auto snapshot = receiver.Receive(absl::Now() + absl::Seconds(30));
+        ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+        EXPECT_EQ(snapshot->window, 0);
+        received.set_value();
+      });
 }
 
 INSTANTIATE_TEST_SUITE_P(Meshes, ReducerUcxTest,
