@@ -160,17 +160,16 @@ class TimePlanner {
   std::vector<double> Slack() const {
     const proto::TimeStatistics& times = window_.times();
     const int buckets = times.ready_seconds_size();
-    std::vector<double> busy(static_cast<size_t>(buckets),
-                             window_.fixed_wire_bytes() / std::max(1, buckets) /
-                                 times.bytes_per_second());
+    std::vector<double> busy(
+        static_cast<size_t>(buckets),
+        window_.fixed_wire_bytes() / std::max(1, buckets) / times.bytes_per_second());
     int steps = 2;
     for (int l = 0; l < window_.layers_size(); ++l) {
       const auto& option = window_.layers(l).options(best_.options[l]);
       busy[static_cast<size_t>(window_.layers(l).bucket())] += OptionSeconds(window_, option);
       if (option.codec().kind() == proto::CODEC_LOW_RANK) steps = 4;
     }
-    const double end =
-        times.backward_seconds() + best_.exposed - steps * times.latency_seconds();
+    const double end = times.backward_seconds() + best_.exposed - steps * times.latency_seconds();
     // A bucket is part of every sum that starts at it or before.
     std::vector<double> slack(static_cast<size_t>(buckets));
     double sum = 0;
@@ -250,8 +249,9 @@ absl::StatusOr<proto::CompressionPolicy> LGrecoTimePolicy::Plan(
   const Candidate& best = planner.best();
   const double step = backward + raw_exposed;
   if (raw_exposed - best.exposed <= kLeastSaving * step) {
-    return finish(raw, absl::StrCat("lgreco_time: compression off: the link is not the bottleneck, ",
-                                    Milliseconds(raw_exposed), " exposed of ", Milliseconds(step)));
+    return finish(raw,
+                  absl::StrCat("lgreco_time: compression off: the link is not the bottleneck, ",
+                               Milliseconds(raw_exposed), " exposed of ", Milliseconds(step)));
   }
   proto::CompressionPolicy plan = finish(best.options, "");
   plan.set_reason(absl::StrFormat(
@@ -272,7 +272,8 @@ bool LGrecoTimePolicy::Keeps(const proto::WindowStatistics& window,
   const double exposed = PredictExposed(window, *options).exposed_seconds;
   const double step = window.times().backward_seconds() + fresh.exposed_seconds();
   // As fast with far less error is worth a change too.
-  return error <= fresh.budget() && exposed <= fresh.exposed_seconds() + config_.hysteresis() * step &&
+  return error <= fresh.budget() &&
+         exposed <= fresh.exposed_seconds() + config_.hysteresis() * step &&
          error <= fresh.error() + 0.25 * fresh.budget();
 }
 

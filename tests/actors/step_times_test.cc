@@ -9,6 +9,7 @@ proto::StepReport Report(int rank, std::vector<double> ready, double in_flight, 
   proto::StepReport report;
   report.set_rank(rank);
   report.add_steps()->set_sent_bytes(bytes);
+  report.mutable_steps(0)->set_policy_version(1);
   for (double seconds : ready) {
     proto::BucketTiming& bucket = *report.add_buckets();
     bucket.set_ready_seconds(seconds);
@@ -58,17 +59,74 @@ TEST(StepTimes, BandwidthIsWhatBucketsInFlightCarried) {
   EXPECT_DOUBLE_EQ(window.times().bytes_per_second(), 2000);
 }
 
-TEST(StepTimes, AFasterLinkEstimateWins) {
+void AddLink(proto::StepReport& report, double latency, double bandwidth) {
+  proto::LinkRecord& link = *report.add_links();
+  link.set_latency_seconds(latency);
+  link.set_bytes_per_second(bandwidth);
+}
+
+TEST(StepTimes, ALinkThatNobodyWaitedForIsAsFastAsItsEstimate) {
   StepTimes times;
   proto::StepReport report = Report(0, {1}, 1, 3000);
-  proto::LinkRecord& link = *report.add_links();
-  link.set_bytes_per_second(1e6);
-  link.set_latency_seconds(0.125);
+  AddLink(report, 0.125, 1e6);
   times.Add(report);
   proto::WindowStatistics window = Window();
+  window.mutable_layers(0)->mutable_options(0)->set_wire_bytes(0);
   times.MoveTo({}, window);
-  EXPECT_EQ(window.times().bytes_per_second(), 1e6);
+  EXPECT_NEAR(window.times().bytes_per_second(), 1e6, 1);
   EXPECT_EQ(window.times().latency_seconds(), 0.125);
+}
+
+TEST(StepTimes, TheBandwidthExplainsTheExposedTimeOfTheRankThatWaitedLeast) {
+  StepTimes times;
+  proto::WindowStatistics window = Window();
+  window.mutable_layers(0)->mutable_options(0)->set_wire_bytes(1e6);
+  for (int rank : {0, 1}) {
+    proto::StepReport report = Report(rank, {1}, 100, 1000);  // carried: 10 bytes/s
+    report.mutable_buckets(0)->clear_encode_seconds();
+    report.mutable_buckets(0)->clear_decode_seconds();
+    report.mutable_steps(0)->set_exposed_seconds(rank == 0 ? 2.1 : 5);
+    AddLink(report, 0, 1e9);
+    times.Add(report);
+  }
+  times.MoveTo({}, window);
+  EXPECT_NEAR(window.times().bytes_per_second(), 1e6 / 2, 10);  // 2 s, and 0.1 s of encoding
+}
+
+TEST(StepTimes, ALinkThatSeemsFasterIsBelievedLittleByLittle) {
+  StepTimes times;
+  double before = 0;
+  for (int w = 0; w < 3; ++w) {
+    proto::StepReport report = Report(0, {1}, 100, 1000);
+    AddLink(report, 0, w == 0 ? 1e3 : 1e9);
+    times.Add(report);
+    proto::WindowStatistics window = Window();
+    times.MoveTo({}, window);
+    if (w > 0) {
+      EXPECT_NEAR(window.times().bytes_per_second(), StepTimes::kGrowth * before, 1);
+    }
+    before = window.times().bytes_per_second();
+  }
+}
+
+TEST(StepTimes, OfRawStepsOnlyWhatTheyWereExposedMoreCounts) {
+  StepTimes times;
+  proto::WindowStatistics window = Window();
+  window.mutable_layers(0)->mutable_options(0)->set_wire_bytes(1e6);
+  window.mutable_layers(0)->mutable_options(1)->set_wire_bytes(0);
+  for (auto& option : *window.mutable_layers(0)->mutable_options()) option.clear_codec_seconds();
+  proto::CompressionPolicy half;
+  half.add_layers()->set_name("layer");
+  half.mutable_layers(0)->mutable_codec()->set_kind(proto::CODEC_FP16);
+  for (const bool raw : {true, false}) {
+    proto::StepReport report = Report(0, {1}, 100, 1000);
+    report.mutable_steps(0)->set_policy_version(raw ? 0 : 1);
+    report.mutable_steps(0)->set_exposed_seconds(raw ? 7 : 3);  // 3 s whatever is sent
+    AddLink(report, 0, 1e9);
+    times.Add(report);
+  }
+  times.MoveTo(half, window);
+  EXPECT_NEAR(window.times().bytes_per_second(), 1e6 / 4, 10);
 }
 
 TEST(StepTimes, CodecSecondsAreScaledToWhatThePlanInForceTook) {

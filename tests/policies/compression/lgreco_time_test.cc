@@ -78,9 +78,9 @@ TEST(LGrecoTime, BucketsThatHideBehindBackwardAreNotCompressed) {
 
 TEST(LGrecoTime, TheWholeBudgetGoesToTheCriticalBuckets) {
   const auto window = Window(1e9);
-  EXPECT_LT(Plan(TimeConfig(), window).exposed_seconds(),
-            PredictExposed(window, *OptionsOf(window, Plan(Config("lgreco"), window)))
-                .exposed_seconds);
+  EXPECT_LT(
+      Plan(TimeConfig(), window).exposed_seconds(),
+      PredictExposed(window, *OptionsOf(window, Plan(Config("lgreco"), window))).exposed_seconds);
 }
 
 TEST(LGrecoTime, WithoutTimesItIsLGreco) {
