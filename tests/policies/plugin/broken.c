@@ -33,8 +33,7 @@ const SluicePolicyPlugin* sluice_policy_plugin(void) {
   plugin.plan = NULL;
 #endif
 #ifdef RETURNS_NULL
-  plugin.name = NULL;
-  return NULL;
+  return plugin.struct_size == 0 ? &plugin : NULL;
 #else
   return &plugin;
 #endif
