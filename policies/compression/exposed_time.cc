@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 namespace sluice {
 
@@ -22,25 +21,31 @@ double OptionSeconds(const proto::WindowStatistics& window, const proto::OptionS
   return option.wire_bytes() / window.times().bytes_per_second() + option.codec_seconds();
 }
 
-ExposedTime PredictExposed(const proto::WindowStatistics& window, const OptionIndices& options) {
+PlanLoad LoadOf(const proto::WindowStatistics& window, const OptionIndices& options) {
   const proto::TimeStatistics& times = window.times();
   const int buckets = times.ready_seconds_size();
   const double headers = window.fixed_wire_bytes() / std::max(1, buckets);
-  std::vector<double> busy(static_cast<size_t>(buckets), headers / times.bytes_per_second());
-  int steps = 2;
+  PlanLoad load;
+  load.bucket_seconds.assign(static_cast<size_t>(buckets), headers / times.bytes_per_second());
   for (int l = 0; l < window.layers_size(); ++l) {
     const proto::LayerStatistics& layer = window.layers(l);
     const proto::OptionStatistics& option = layer.options(options[l]);
-    busy[static_cast<size_t>(layer.bucket())] += OptionSeconds(window, option);
-    if (option.codec().kind() == proto::CODEC_LOW_RANK) steps = 4;
+    load.bucket_seconds[static_cast<size_t>(layer.bucket())] += OptionSeconds(window, option);
+    if (option.codec().kind() == proto::CODEC_LOW_RANK) load.steps = 4;
   }
+  return load;
+}
+
+ExposedTime PredictExposed(const proto::WindowStatistics& window, const OptionIndices& options) {
+  const proto::TimeStatistics& times = window.times();
+  const PlanLoad load = LoadOf(window, options);
   ExposedTime time;
   double end = 0;
-  for (int b = buckets - 1; b >= 0; --b) {
-    time.communication_seconds += busy[static_cast<size_t>(b)];
+  for (int b = times.ready_seconds_size() - 1; b >= 0; --b) {
+    time.communication_seconds += load.bucket_seconds[static_cast<size_t>(b)];
     end = std::max(end, times.ready_seconds(b) + time.communication_seconds);
   }
-  end += steps * times.latency_seconds();
+  end += load.steps * times.latency_seconds();
   time.exposed_seconds = std::max(0.0, end - times.backward_seconds());
   return time;
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "policies/compression/plan.h"
 #include "proto/policy.pb.h"
 
@@ -17,6 +19,16 @@ bool KnowsTimes(const proto::WindowStatistics& window);
 /// Seconds that an option's layer keeps the link and the comm thread busy: wire bytes / bandwidth,
 /// and encoding and decoding. \pre KnowsTimes(window)
 double OptionSeconds(const proto::WindowStatistics& window, const proto::OptionStatistics& option);
+
+/// What a plan asks of the link and the comm thread.
+struct PlanLoad {
+  std::vector<double>
+      bucket_seconds;  ///< x_b: OptionSeconds of its layers, its share of the headers
+  int steps = 2;       ///< latencies until a bucket is reduced; 4 with low rank
+};
+
+/// \pre KnowsTimes(window)
+PlanLoad LoadOf(const proto::WindowStatistics& window, const OptionIndices& options);
 
 /// When the last byte is there under a plan. Bucket b is ready at a_b, keeps the link busy for x_b
 /// (its layers' OptionSeconds and its share of the frame headers), and buckets go one after the

@@ -160,21 +160,14 @@ class TimePlanner {
   std::vector<double> Slack() const {
     const proto::TimeStatistics& times = window_.times();
     const int buckets = times.ready_seconds_size();
-    std::vector<double> busy(
-        static_cast<size_t>(buckets),
-        window_.fixed_wire_bytes() / std::max(1, buckets) / times.bytes_per_second());
-    int steps = 2;
-    for (int l = 0; l < window_.layers_size(); ++l) {
-      const auto& option = window_.layers(l).options(best_.options[l]);
-      busy[static_cast<size_t>(window_.layers(l).bucket())] += OptionSeconds(window_, option);
-      if (option.codec().kind() == proto::CODEC_LOW_RANK) steps = 4;
-    }
-    const double end = times.backward_seconds() + best_.exposed - steps * times.latency_seconds();
+    const PlanLoad load = LoadOf(window_, best_.options);
+    const double end =
+        times.backward_seconds() + best_.exposed - load.steps * times.latency_seconds();
     // A bucket is part of every sum that starts at it or before.
     std::vector<double> slack(static_cast<size_t>(buckets));
     double sum = 0;
     for (int b = buckets - 1; b >= 0; --b) {
-      sum += busy[static_cast<size_t>(b)];
+      sum += load.bucket_seconds[static_cast<size_t>(b)];
       slack[static_cast<size_t>(b)] = end - times.ready_seconds(b) - sum;
     }
     for (int b = 1; b < buckets; ++b) {
