@@ -34,7 +34,8 @@ bool Open(Pipe& pipe) {
   return true;
 }
 
-[[noreturn]] void Exec(const ChildSpec& spec, const Pipe& out, const Pipe& err, pid_t parent) {
+[[noreturn]] void Exec(const ChildSpec& spec, const Pipe& in, const Pipe& out, const Pipe& err,
+                       pid_t parent) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(128 + SIGTERM);  // the launcher died before prctl
@@ -45,8 +46,8 @@ bool Open(Pipe& pipe) {
     dup2(out.write, STDOUT_FILENO);
     dup2(err.write, STDERR_FILENO);
   }
-  const int null = open("/dev/null", O_RDONLY);
-  if (null >= 0) dup2(null, STDIN_FILENO);
+  const int input = in.read >= 0 ? in.read : open("/dev/null", O_RDONLY);
+  if (input >= 0) dup2(input, STDIN_FILENO);
   if (spec.pass_fd >= 0) {
     if (spec.pass_fd == 3) {
       fcntl(3, F_SETFD, 0);
@@ -66,20 +67,33 @@ bool Open(Pipe& pipe) {
 }  // namespace
 
 absl::StatusOr<Child> StartChild(const ChildSpec& spec) {
-  Pipe out, err;
+  Pipe in, out, err;
   const auto fail = [&](const char* what) {
     const int error = errno;
+    in.Close();
     out.Close();
     err.Close();
     return absl::UnavailableError(
         absl::StrCat("cannot start ", spec.name, ": ", what, ": ", std::strerror(error)));
   };
+  if (spec.stdin_text.size() > kStdinBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(spec.name, ": ", spec.stdin_text.size(),
+                                                   " bytes for its standard input, at most ",
+                                                   kStdinBytes, " are possible"));
+  }
+  if (!spec.stdin_text.empty()) {
+    const auto size = static_cast<ssize_t>(spec.stdin_text.size());
+    if (!Open(in) || write(in.write, spec.stdin_text.data(), spec.stdin_text.size()) != size) {
+      return fail("pipe");
+    }
+  }
   if (spec.capture_output && (!Open(out) || !Open(err))) return fail("pipe");
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return fail("fork");
-  if (pid == 0) Exec(spec, out, err, parent);
+  if (pid == 0) Exec(spec, in, out, err, parent);
   setpgid(pid, pid);  // in the child too: whoever comes first
+  in.Close();
   Child child;
   child.name = spec.name;
   child.pid = pid;

@@ -10,12 +10,17 @@
 
 namespace sluice {
 
+/// What fits into a pipe that nobody reads yet.
+inline constexpr size_t kStdinBytes = 60000;
+
 /// A program to start: in its own process group, killed when the launcher's main thread dies.
 struct ChildSpec {
   std::string name;               ///< "rank 2", "coordinator": for messages
   std::vector<std::string> argv;  ///< argv[0] is the path
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to ours, wins
   bool capture_output = true;  ///< stdout and stderr into pipes; false: inherit ours
+  /// What the child reads from standard input, then end of file: the way for secrets. At most kStdinBytes.
+  std::string stdin_text;
   /// Descriptor that the child sees as number 3, -1 = none. The caller keeps its copy.
   int pass_fd = -1;
 };
