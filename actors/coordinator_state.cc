@@ -6,7 +6,9 @@
 #include "absl/strings/str_join.h"
 #include "actors/codec_choice.h"
 #include "base/exit_codes.h"
+#include "base/log.h"
 #include "base/status_macros.h"
+#include "policies/compression/codec_choice.h"
 
 namespace sluice {
 namespace {
@@ -26,17 +28,26 @@ std::string SignatureDifference(const std::vector<proto::TensorSpec>& a,
   return "";
 }
 
-}  // namespace
-
-std::string Describe(const proto::ProcessInfo& process) {
-  const char* role = process.role() == proto::ROLE_PROFILER ? "profiler"
-                     : process.role() == proto::ROLE_WORKER ? "rank"
-                                                            : "coordinator";
-  const std::string who = process.role() == proto::ROLE_UNSPECIFIED
-                              ? std::string(role)
-                              : absl::StrCat(role, " ", process.slot());
-  return absl::StrCat(who, " (host ", process.host(), ", pid ", process.pid(), ")");
+Membership::Options MembershipOf(const CoordinatorState::Options& options) {
+  const proto::World& world = options.job.world();
+  Membership::Options out;
+  out.workers = world.size();
+  out.min_workers = world.min_size();
+  out.max_workers = world.max_size();
+  out.profilers = options.profilers;
+  out.reset_limit = world.reset_limit();
+  out.start_timeout = options.start_timeout;
+  out.elastic_timeout = absl::Seconds(world.elastic_timeout_seconds());
+  return out;
 }
+
+// Everything that depends on the number of ranks asks the job for it.
+proto::JobConfig WithWorldSize(proto::JobConfig job, int world_size) {
+  job.mutable_world()->set_size(world_size);
+  return job;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorState>> CoordinatorState::Create(
     Options options, PolicyPublisher::Clock clock, CoordinatorObserver* observer) {
@@ -54,19 +65,26 @@ CoordinatorState::CoordinatorState(Options options, std::unique_ptr<PolicyPublis
       publisher_(std::move(publisher)),
       clock_(std::move(clock)),
       observer_(observer),
-      created_(clock_()),
+      membership_(MembershipOf(options_), clock_()),
       ledger_(options_.job.world().size()) {}
 
 proto::Envelope CoordinatorState::Stamp() const {
   proto::Envelope envelope;
   envelope.set_job_id(options_.job_id);
-  envelope.set_generation(generation_);
+  envelope.set_generation(membership_.generation());
   return envelope;
 }
 
+CoordinatorState::Phase CoordinatorState::phase() const {
+  if (over_) return Phase::kEnded;
+  return membership_.phase() == Membership::Phase::kRunning ? Phase::kRunning : Phase::kForming;
+}
+
 bool CoordinatorState::Accept(MemberId member, const proto::Envelope& envelope) {
-  const bool fresh = phase_ == Phase::kRunning && members_.count(member) > 0 &&
-                     envelope.job_id() == options_.job_id && envelope.generation() == generation_;
+  // While the next generation forms, what members still have to say of the last one counts.
+  const bool fresh = !over_ && members_.count(member) > 0 && membership_.generation() > 0 &&
+                     envelope.job_id() == options_.job_id &&
+                     envelope.generation() == membership_.generation();
   if (!fresh) ++dropped_;
   return fresh;
 }
@@ -77,7 +95,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Broadcast(const Messag
   return out;
 }
 
-absl::Status CoordinatorState::CheckJoin(const proto::Join& join) const {
+absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) const {
   const proto::ProcessInfo& process = join.process();
   if (join.envelope().job_id() != options_.job_id) {
     return absl::FailedPreconditionError(
@@ -97,14 +115,17 @@ absl::Status CoordinatorState::CheckJoin(const proto::Join& join) const {
   if (!worker && process.role() != proto::ROLE_PROFILER) {
     return absl::InvalidArgumentError("neither worker nor profiler");
   }
-  const int slots = worker ? options_.job.world().size() : options_.profilers;
+  const proto::World& world = options_.job.world();
+  const int slots = worker ? std::max(world.size(), world.max_size()) : options_.profilers;
   if (process.slot() < 0 || process.slot() >= slots) {
     return absl::OutOfRangeError(absl::StrCat("slot ", process.slot(), " of ", slots));
   }
-  if (phase_ != Phase::kForming) {
+  const bool elastic = world.min_size() > 0;
+  if (over_ || (!elastic && phase() == Phase::kRunning)) {
     return absl::FailedPreconditionError("the job has already started or ended");
   }
-  for (const auto& [id, member] : members_) {
+  for (const auto& [other, member] : members_) {
+    if (other == id) continue;
     if (member.process.role() == process.role() && member.process.slot() == process.slot()) {
       return absl::AlreadyExistsError(absl::StrCat("slot taken by ", Describe(member.process)));
     }
@@ -126,14 +147,14 @@ absl::Status CoordinatorState::CheckJoin(const proto::Join& join) const {
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
                                                                  const proto::Join& join) {
-  if (absl::Status status = CheckJoin(join); !status.ok()) {
+  if (absl::Status status = CheckJoin(id, join); !status.ok()) {
     ++dropped_;
     proto::JoinRefused refused;
     *refused.mutable_envelope() = Stamp();
     refused.set_reason(absl::StrCat(Describe(join.process()), " may not join: ", status.message()));
     std::vector<Outgoing> out = {{id, refused}};
     // One of ours that does not fit will never fit: the job cannot form. Strangers change nothing.
-    if (phase_ == Phase::kForming && absl::IsFailedPrecondition(status) &&
+    if (phase() == Phase::kForming && absl::IsFailedPrecondition(status) &&
         join.envelope().job_id() == options_.job_id) {
       for (Outgoing& more : FailOwn(refused.reason(), kExitConfig)) out.push_back(std::move(more));
     }
@@ -144,53 +165,205 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
   member.transport_address = join.transport_address();
   member.total_steps = join.total_steps();
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
-  if (present() < options_.job.world().size() + options_.profilers) return {};
-  return Start();
+  int64_t total_steps = 0;
+  for (const auto& [other, info] : members_) total_steps = std::max(total_steps, info.total_steps);
+  return Follow(
+      membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()));
 }
 
-std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
-  const int world_size = options_.job.world().size();
-  std::vector<MemberId> by_rank(world_size + options_.profilers);
-  for (const auto& [id, member] : members_) {
-    const bool worker = member.process.role() == proto::ROLE_WORKER;
-    by_rank[(worker ? 0 : world_size) + member.process.slot()] = id;
-  }
-  proto::StartGeneration start;
-  *start.mutable_envelope() = Stamp();
-  start.set_world_size(world_size);
-  const Member& first = members_.at(by_rank.front());
-  start.set_total_steps(first.total_steps);
-  *start.mutable_coordinator() = options_.self;
-  start.mutable_tensors()->Assign(first.tensors.begin(), first.tensors.end());
-  for (MemberId id : by_rank) {
-    start.add_transport_addresses(members_.at(id).transport_address);
-    *start.add_processes() = members_.at(id).process;
-  }
-
-  auto layout = LayoutOf(options_.job, start.tensors());
-  if (!layout.ok()) return FailOwn(std::string(layout.status().message()), kExitConfig);
-  ModelSize size;
-  for (const TensorInfo& tensor : layout->tensors()) size.parameters += tensor.elements;
-  auto profiler = WindowProfiler::Create(options_.job.compression(), *layout, start.tensors());
-  if (!profiler.ok()) return FailOwn(std::string(profiler.status().message()), kExitConfig);
-  profiler_ = *std::move(profiler);
-  size.raw_bytes = RawWireBytes(*layout);
-  result_.raw_bytes_per_step = size.raw_bytes;
-  ledger_.SetPrediction(0, size.raw_bytes);
-
-  phase_ = Phase::kRunning;
-  started_ = last_report_ = clock_();
-  observer_->OnStarted(start, size);
+std::vector<CoordinatorState::Outgoing> CoordinatorState::ToWorkers(const Message& message) const {
   std::vector<Outgoing> out;
-  for (size_t rank = 0; rank < by_rank.size(); ++rank) {
-    start.set_rank(static_cast<int32_t>(rank));
-    out.push_back({by_rank[rank], start});
+  for (const auto& [id, member] : membership_.members()) {
+    if (member.rank >= 0) out.push_back({id, message});
   }
-  for (Outgoing& more : PublishBeforeTraining()) out.push_back(std::move(more));
+  return out;
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membership::Orders& orders) {
+  std::vector<Outgoing> out;
+  const auto add = [&](std::vector<Outgoing> more) {
+    for (Outgoing& one : more) out.push_back(std::move(one));
+  };
+  for (const Membership::Order& order : orders) {
+    if (over_) break;
+    if (const auto* start = std::get_if<Membership::Start>(&order)) {
+      add(Start(*start));
+    } else if (const auto* end = std::get_if<Membership::End>(&order)) {
+      add(End(*end));
+    } else if (const auto* hold = std::get_if<Membership::Hold>(&order)) {
+      proto::Hold message;
+      *message.mutable_envelope() = Stamp();
+      message.set_serial(hold->serial);
+      for (MemberId id : hold->workers) out.push_back({id, message});
+    } else if (const auto* boundary = std::get_if<Membership::Boundary>(&order)) {
+      proto::Boundary message;
+      *message.mutable_envelope() = Stamp();
+      message.set_serial(boundary->serial);
+      message.set_before_step(boundary->before_step);
+      message.set_checkpoint(boundary->checkpoint);
+      message.set_then(boundary->then);
+      message.set_reason(boundary->reason);
+      for (MemberId id : boundary->workers) out.push_back({id, message});
+      if (boundary->then == proto::Boundary::THEN_REGROUP) {
+        regrouping_since_ = clock_();
+        observer_->OnRegroup(boundary->reason, {});
+      }
+    } else if (const auto* lost = std::get_if<Membership::NoProfiler>(&order)) {
+      SLUICE_LOG(Warning, lost->reason,
+                 "; the plan in force stays until there is a profiler again");
+      proto::PolicyUpdate update;
+      *update.mutable_envelope() = Stamp();
+      update.set_window(kNoMoreDecisions);
+      add(ToWorkers(update));
+    } else if (const auto* dismiss = std::get_if<Membership::Dismiss>(&order)) {
+      proto::Failure failure;
+      *failure.mutable_envelope() = Stamp();
+      failure.set_cause(dismiss->reason);
+      failure.set_exit_code(kExitTraining);
+      auto member = members_.find(dismiss->member);
+      SLUICE_LOG(Warning, Describe(member->second.process), " ", dismiss->reason, ": dismissed");
+      members_.erase(member);
+      out.push_back({dismiss->member, failure});
+    } else {
+      const auto& fail = std::get<Membership::Fail>(order);
+      proto::Failure failure;
+      *failure.mutable_culprit() = fail.culprit;
+      failure.set_step(ledger_.newest().value);
+      failure.set_cause(fail.cause);
+      failure.set_exit_code(fail.exit_code);
+      add(Fail(std::move(failure)));
+    }
+  }
+  return out;
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::End& end) {
+  secondary_.reset();
+  regrouping_since_ = clock_();
+  observer_->OnRegroup(end.reason, end.lost);
+  proto::EndGeneration message;
+  *message.mutable_envelope() = Stamp();
+  message.set_reason(end.reason);
+  for (const proto::ProcessInfo& lost : end.lost) *message.add_lost() = lost;
+  std::vector<Outgoing> out;
+  for (MemberId id : end.members) out.push_back({id, message});
+  return out;
+}
+
+proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& start) const {
+  proto::StartGeneration message;
+  *message.mutable_envelope() = Stamp();
+  message.set_world_size(static_cast<int32_t>(start.workers.size()));
+  const Member& first = members_.at(start.workers.front());
+  message.set_total_steps(first.total_steps);
+  *message.mutable_coordinator() = options_.self;
+  message.mutable_tensors()->Assign(first.tensors.begin(), first.tensors.end());
+  message.set_start_step(start.start_step);
+  message.set_source_rank(start.source_rank);
+  message.mutable_ranks_to_sync()->Assign(start.ranks_to_sync.begin(), start.ranks_to_sync.end());
+  for (const auto* ids : {&start.workers, &start.profilers}) {
+    for (MemberId id : *ids) {
+      message.add_transport_addresses(members_.at(id).transport_address);
+      *message.add_processes() = members_.at(id).process;
+    }
+  }
+  for (const proto::CompressionPolicy& policy : published_) {
+    if (policy.effective_step() <= start.start_step) *message.mutable_policy() = policy;
+  }
+  int64_t decided = published_before_training_ ? kInitialDecision : kNoDecision;
+  if (start.profilers.empty() && options_.profilers > 0) {
+    decided = kNoMoreDecisions;
+  } else if (options_.profilers > 0 && start.start_step > 0) {
+    // Windows that ended with an earlier generation get no plan any more.
+    decided = std::max(decided, start.start_step / options_.job.compression().window_steps() - 1);
+  }
+  message.set_decided_window(decided);
+  return message;
+}
+
+absl::Status CoordinatorState::PrepareWorld(const proto::StartGeneration& start, ModelSize& size) {
+  const proto::JobConfig job = WithWorldSize(options_.job, start.world_size());
+  SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job, start.tensors()));
+  for (const TensorInfo& tensor : layout.tensors()) size.parameters += tensor.elements;
+  SLUICE_ASSIGN_OR_RETURN(profiler_,
+                          WindowProfiler::Create(job.compression(), layout, start.tensors()));
+  size.raw_bytes = RawWireBytes(layout);
+  ledger_.SetPrediction(0, size.raw_bytes);
+  for (const proto::CompressionPolicy& policy : published_) {
+    ledger_.SetPrediction(policy.version(), PredictedBytes(policy));
+  }
+  return absl::OkStatus();
+}
+
+double CoordinatorState::PredictedBytes(const proto::CompressionPolicy& policy) const {
+  const proto::WindowStatistics& sizes = profiler_->Sizes();
+  if (sizes.world_size() == 1) return 0;
+  double bytes = sizes.fixed_wire_bytes();
+  for (int i = 0; i < policy.layers_size(); ++i) {
+    const auto& options = sizes.layers(i).options();
+    const auto same = std::find_if(options.begin(), options.end(), [&](const auto& option) {
+      return SameCodec(option.codec(), policy.layers(i).codec());
+    });
+    if (same == options.end()) return policy.predicted_bytes();
+    bytes += same->wire_bytes();
+  }
+  return bytes;
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership::Start& start) {
+  const absl::Time now = clock_();
+  const bool first = start.generation == 1;
+  const int world_size = static_cast<int>(start.workers.size());
+  const std::vector<ClusterStep> partial = ledger_.Regroup(world_size, start.start_step);
+  if (!partial.empty()) observer_->OnSteps(partial);
+  for (auto& [id, member] : members_) member.done = false;
+  times_ = StepTimes();
+  secondary_.reset();
+
+  proto::StartGeneration message = StartMessage(start);
+  ModelSize size;
+  if (absl::Status status = PrepareWorld(message, size); !status.ok()) {
+    return FailOwn(std::string(status.message()), kExitConfig);
+  }
+  result_.raw_bytes_per_step = size.raw_bytes;
+  result_.generations = start.generation;
+  result_.test_samples = 0;
+  result_.test_correct = 0;
+  result_.test_loss = 0;
+  if (first) started_ = now;
+  if (!first) result_.regrouping += now - regrouping_since_;
+  last_report_ = now;
+  observer_->OnStarted(message, size);
+  std::vector<Outgoing> out;
+  for (const auto* ids : {&start.workers, &start.profilers}) {
+    for (MemberId id : *ids) {
+      message.set_rank(static_cast<int32_t>(out.size()));
+      out.push_back({id, message});
+    }
+  }
+  for (Outgoing& more : published_before_training_ && !published_.empty()
+                            ? PublishAgain(start.start_step)
+                            : PublishBeforeTraining()) {
+    out.push_back(std::move(more));
+  }
+  return out;
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishAgain(int64_t start_step) {
+  std::vector<Outgoing> out;
+  for (const proto::CompressionPolicy& policy : published_) {
+    if (policy.effective_step() <= start_step) continue;
+    proto::PolicyUpdate update;
+    *update.mutable_envelope() = Stamp();
+    update.set_window(kNoDecision);
+    *update.mutable_policy() = policy;
+    for (Outgoing& more : ToWorkers(update)) out.push_back(std::move(more));
+  }
   return out;
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishBeforeTraining() {
+  published_before_training_ = true;
   const proto::WindowStatistics sizes = profiler_->Sizes();
   const auto initial = publisher_->Initial(sizes);
   if (!initial.ok()) return PublishDecision(kInitialDecision, initial.status());
@@ -221,13 +394,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishDecision(
   if (policy->has_value()) {
     ledger_.SetPrediction((*policy)->version(), (*policy)->predicted_bytes());
     observer_->OnPolicy(**policy);
+    published_.push_back(**policy);
     *update.mutable_policy() = **policy;
   }
-  std::vector<Outgoing> out;
-  for (const auto& [id, member] : members_) {
-    if (member.process.role() == proto::ROLE_WORKER) out.push_back({id, update});
-  }
-  return out;
+  return ToWorkers(update);
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
@@ -252,7 +422,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
     MemberId id, const proto::Statistics& statistics) {
-  if (!Accept(id, statistics.envelope())) return {};
+  if (!Accept(id, statistics.envelope()) || phase() != Phase::kRunning) return {};
   proto::WindowStatistics window = statistics.window();
   times_.MoveTo(publisher_->current(), window);
   observer_->OnWindow(window);
@@ -261,7 +431,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
     MemberId id, const proto::WorkerDone& done) {
-  if (!Accept(id, done.envelope())) return {};
+  if (!Accept(id, done.envelope()) || phase() != Phase::kRunning) return {};
   Member& member = members_.at(id);
   if (member.process.role() != proto::ROLE_WORKER || member.done) return {};
   member.done = true;
@@ -269,19 +439,20 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   result_.test_correct += done.test_correct();
   result_.test_loss += done.test_loss_sum();
   if (!done.checkpoint_path().empty()) result_.checkpoint_path = done.checkpoint_path();
-  for (const auto& [other, info] : members_) {
-    if (info.process.role() == proto::ROLE_WORKER && !info.done) return {};
+  for (const auto& [other, info] : membership_.members()) {
+    if (info.rank >= 0 && !members_.at(other).done) return {};
   }
   result_.totals = ledger_.totals();
-  if (result_.totals.steps != done.steps()) {
+  if (ledger_.next().value != done.steps()) {
     return FailOwn(absl::StrCat("all workers are done with ", done.steps(), " steps, but only ",
-                                result_.totals.steps, " were reported by every rank"),
+                                ledger_.next().value, " were reported by every rank"),
                    kExitBug);
   }
   if (result_.test_samples > 0) result_.test_loss /= static_cast<double>(result_.test_samples);
   result_.policy_changes = publisher_->changes();
   result_.wall = last_report_ - started_;
-  phase_ = Phase::kEnded;
+  over_ = true;
+  membership_.Finish();
   ended_ = clock_();
   observer_->OnEnd(result_);
   proto::Shutdown shutdown;
@@ -292,25 +463,22 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLost(MemberId id,
                                                                  const std::string& how) {
-  auto found = members_.find(id);
-  if (found == members_.end()) return {};
-  const proto::ProcessInfo process = found->second.process;
-  members_.erase(found);
-  if (phase_ == Phase::kEnded) return {};
-  proto::Failure failure;
-  *failure.mutable_culprit() = process;
-  failure.set_step(ledger_.newest().value);
-  failure.set_cause(absl::StrCat(Describe(process), " is gone: ", how));
-  failure.set_exit_code(kExitTraining);
-  return Fail(std::move(failure));
+  members_.erase(id);
+  return Follow(membership_.OnLost(id, how, clock_()));
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnHeld(MemberId id,
+                                                                 const proto::Held& held) {
+  if (!Accept(id, held.envelope())) return {};
+  return Follow(membership_.OnHeld(id, held.serial(), held.begun_step()));
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
     MemberId id, const proto::Failure& failure) {
   auto found = members_.find(id);
   // Before it joins, a process of this job says itself who it is.
-  const bool joining = found == members_.end() && phase_ == Phase::kForming;
-  if ((found == members_.end() && !joining) || phase_ == Phase::kEnded ||
+  const bool joining = found == members_.end() && phase() == Phase::kForming;
+  if ((found == members_.end() && !joining) || over_ ||
       failure.envelope().job_id() != options_.job_id) {
     ++dropped_;
     return {};
@@ -320,6 +488,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
   known.set_cause(absl::StrCat(Describe(known.culprit()), ": ", known.cause()));
   if (known.exit_code() == 0) known.set_exit_code(kExitTraining);
   if (!failure.secondary()) return Fail(std::move(known));
+  const bool of_this_generation =
+      phase() == Phase::kRunning && failure.envelope().generation() == membership_.generation();
+  if (options_.job.world().min_size() > 0 && !of_this_generation) return {};
   if (!secondary_.has_value()) {
     secondary_ = std::move(known);
     secondary_since_ = clock_();
@@ -332,39 +503,22 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStopRequest(const st
   return FailOwn(why, exit_code);
 }
 
-std::string CoordinatorState::Missing() const {
-  std::vector<std::string> missing;
-  const auto joined = [&](proto::Role role, int slot) {
-    return std::any_of(members_.begin(), members_.end(), [&](const auto& entry) {
-      return entry.second.process.role() == role && entry.second.process.slot() == slot;
-    });
-  };
-  for (int slot = 0; slot < options_.job.world().size(); ++slot) {
-    if (!joined(proto::ROLE_WORKER, slot)) missing.push_back(absl::StrCat("rank ", slot));
-  }
-  for (int slot = 0; slot < options_.profilers; ++slot) {
-    if (!joined(proto::ROLE_PROFILER, slot)) missing.push_back(absl::StrCat("profiler ", slot));
-  }
-  return absl::StrJoin(missing, ", ");
-}
-
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
-  if (phase_ == Phase::kForming && clock_() - created_ > options_.start_timeout) {
-    return FailOwn(
-        absl::StrCat("only ", present(), " of ", options_.job.world().size() + options_.profilers,
-                     " processes joined within ", absl::FormatDuration(options_.start_timeout),
-                     "; missing: ", Missing()),
-        kExitUnreachable);
+  if (over_) return {};
+  std::vector<Outgoing> out = Follow(membership_.OnTick(clock_()));
+  if (!over_ && secondary_.has_value() && clock_() - secondary_since_ > kCauseGrace) {
+    const proto::Failure failure = *std::exchange(secondary_, std::nullopt);
+    for (Outgoing& more : options_.job.world().min_size() > 0
+                              ? Follow(membership_.OnTrouble(failure.cause(), clock_()))
+                              : Fail(failure)) {
+      out.push_back(std::move(more));
+    }
   }
-  if (phase_ != Phase::kEnded && secondary_.has_value() &&
-      clock_() - secondary_since_ > kCauseGrace) {
-    return Fail(*secondary_);
-  }
-  return {};
+  return out;
 }
 
 bool CoordinatorState::MayLeave() const {
-  return phase_ == Phase::kEnded && (members_.empty() || clock_() - ended_ > kLeaveGrace);
+  return over_ && (members_.empty() || clock_() - ended_ > kLeaveGrace);
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::FailOwn(const std::string& cause,
@@ -377,8 +531,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::FailOwn(const std::str
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::Fail(proto::Failure failure) {
-  if (phase_ == Phase::kEnded) return {};
-  phase_ = Phase::kEnded;
+  if (over_) return {};
+  over_ = true;
+  membership_.Finish();
   ended_ = clock_();
   *failure.mutable_envelope() = Stamp();
   exit_code_ = failure.exit_code();

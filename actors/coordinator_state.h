@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "actors/membership.h"
 #include "actors/policy_publisher.h"
 #include "actors/step_ledger.h"
 #include "actors/step_times.h"
@@ -21,7 +22,7 @@
 namespace sluice {
 
 /// Version of the control protocol: nodes with another one are refused.
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 
 /// What the job came to.
 struct JobResult {
@@ -31,7 +32,9 @@ struct JobResult {
   double test_loss = 0;  ///< mean
   int policy_changes = 0;
   double raw_bytes_per_step = 0;
-  absl::Duration wall;  ///< start of the generation to the last step report
+  absl::Duration wall;  ///< start of the first generation to the last step report
+  int64_t generations = 1;
+  absl::Duration regrouping;  ///< between generations, in all
   std::string checkpoint_path;
 
   double test_accuracy() const {  ///< 0 without samples
@@ -55,7 +58,10 @@ using StopReason = std::function<std::optional<std::string>()>;
 class CoordinatorObserver {
  public:
   virtual ~CoordinatorObserver() = default;
+  /// A generation starts.
   virtual void OnStarted(const proto::StartGeneration& start, const ModelSize& size) = 0;
+  /// It has ended, and another one is to follow. \param lost  whom it ended for; empty when others join
+  virtual void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) {}
   virtual void OnSteps(const std::vector<ClusterStep>& steps) = 0;
   /// One rank's report: its bucket timings and links.
   virtual void OnReport(const proto::StepReport& report) = 0;
@@ -67,18 +73,20 @@ class CoordinatorObserver {
 
 /// The coordinator's decisions, without network, threads or clock: events in, messages out.
 ///
-///             (1)            (2)              (3)
-///     kForming --> kRunning --> kEnded(result)
-///         \____________\______(4)__> kEnded(failure)
+///             (1)             (3)
+///     kForming <--> kRunning --> kEnded(result)
+///         \______(2)______\_(4)_> kEnded(failure)
 ///
-///   1  world_size workers and all profilers have joined with the same protocol, job and model
-///   2  workers step, profilers report windows, policies are published
+///   1  enough workers and all profilers have joined with the same protocol, job and model
+///   2  elastic jobs: a process is lost, or another one joins; Membership says who goes on from where.
+///      Otherwise a loss is a failure
 ///   3  every worker is done: everybody is told to shut down
-///   4  a process is lost or reports an error, a checksum differs, the start timeout passes, or the user
+///   4  a process reports an error of its own, a checksum differs, a limit is reached, or the user
 ///      stops the job: everybody is told why, with the first cause
 ///
-/// A failure that is only the consequence of a lost partner ("secondary") waits up to kCauseGrace for
-/// the partner's own end to become known, so that the culprit is named and not its victim.
+/// While running, workers step, profilers report windows, policies are published. A failure that is only the
+/// consequence of a lost partner ("secondary") waits up to kCauseGrace for the partner's own end to become known,
+/// so that the culprit is named and not its victim.
 class CoordinatorState {
  public:
   struct Options {
@@ -90,9 +98,10 @@ class CoordinatorState {
     absl::Duration start_timeout = absl::Seconds(120);
   };
   /// The shell's number for a connection.
-  using MemberId = int;
-  using Message = std::variant<proto::JoinRefused, proto::StartGeneration, proto::PolicyUpdate,
-                               proto::Failure, proto::Shutdown>;
+  using MemberId = Membership::MemberId;
+  using Message =
+      std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration, proto::Hold,
+                   proto::Boundary, proto::PolicyUpdate, proto::Failure, proto::Shutdown>;
   struct Outgoing {
     MemberId to;
     Message message;
@@ -113,12 +122,13 @@ class CoordinatorState {
   std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
+  std::vector<Outgoing> OnHeld(MemberId member, const proto::Held& held);
   /// The user asked for the end: `exit_code` 130 or 143.
   std::vector<Outgoing> OnStopRequest(const std::string& why, int exit_code);
   /// Time passes: start timeout, grace of a secondary failure. Call a few times a second.
   std::vector<Outgoing> OnTick();
 
-  Phase phase() const { return phase_; }
+  Phase phase() const;
   /// Members that joined and are not lost.
   int present() const { return static_cast<int>(members_.size()); }
   /// Ended, and every member has left or kLeaveGrace has passed since.
@@ -135,7 +145,7 @@ class CoordinatorState {
     std::string transport_address;
     std::vector<proto::TensorSpec> tensors;
     int64_t total_steps = 0;
-    bool done = false;
+    bool done = false;  // with the current generation
   };
 
   CoordinatorState(Options options, std::unique_ptr<PolicyPublisher> publisher,
@@ -143,30 +153,38 @@ class CoordinatorState {
 
   proto::Envelope Stamp() const;
   bool Accept(MemberId member, const proto::Envelope& envelope);
-  absl::Status CheckJoin(const proto::Join& join) const;
-  std::vector<Outgoing> Start();
+  absl::Status CheckJoin(MemberId member, const proto::Join& join) const;
+  std::vector<Outgoing> Follow(const Membership::Orders& orders);
+  std::vector<Outgoing> Start(const Membership::Start& start);
+  std::vector<Outgoing> End(const Membership::End& end);
+  std::vector<Outgoing> ToWorkers(const Message& message) const;
+  proto::StartGeneration StartMessage(const Membership::Start& start) const;
+  absl::Status PrepareWorld(const proto::StartGeneration& start, ModelSize& size);
+  std::vector<Outgoing> PublishAgain(int64_t start_step);
+  double PredictedBytes(const proto::CompressionPolicy& policy) const;
   std::vector<Outgoing> Broadcast(const Message& message) const;
   std::vector<Outgoing> PublishBeforeTraining();
   std::vector<Outgoing> PublishDecision(
       int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
   std::vector<Outgoing> Fail(proto::Failure failure);
   std::vector<Outgoing> FailOwn(const std::string& cause, int exit_code);
-  std::string Missing() const;
 
   const Options options_;
   std::unique_ptr<PolicyPublisher> publisher_;
   PolicyPublisher::Clock clock_;
   CoordinatorObserver* const observer_;
-  const absl::Time created_;
 
-  Phase phase_ = Phase::kForming;
-  int64_t generation_ = 1;
+  Membership membership_;
+  bool over_ = false;
   std::map<MemberId, Member> members_;
   std::optional<WindowProfiler> profiler_;
   StepLedger ledger_;
   StepTimes times_;
+  std::vector<proto::CompressionPolicy> published_;  // all, in the order of versions
+  bool published_before_training_ = false;
   JobResult result_;
-  absl::Time started_;
+  absl::Time started_ = absl::InfinitePast();
+  absl::Time regrouping_since_;
   absl::Time last_report_;
   std::optional<proto::Failure> secondary_;
   absl::Time secondary_since_;
@@ -174,8 +192,5 @@ class CoordinatorState {
   int exit_code_ = 0;
   int64_t dropped_ = 0;
 };
-
-/// "rank 2 (host node02, pid 4711)", "profiler 0 (host node01, pid 12)", for messages to people.
-std::string Describe(const proto::ProcessInfo& process);
 
 }  // namespace sluice

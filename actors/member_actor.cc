@@ -46,11 +46,27 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
                                                     ", pid ", coordinator.pid(), ")");
         events.on_start(m.message);
       },
+      [=](const Pb<proto::EndGeneration>& m) {
+        if (!Stale(self, m.message.envelope())) events.on_generation_over(m.message);
+      },
+      [=](const Pb<proto::Hold>& m) {
+        if (Stale(self, m.message.envelope())) return;
+        Pb<proto::Held> held;
+        *held.message.mutable_envelope() = self->state.envelope;
+        held.message.set_serial(m.message.serial());
+        held.message.set_begun_step(events.on_hold(m.message));
+        self->send(self->state.coordinator, std::move(held));
+      },
+      [=](const Pb<proto::Boundary>& m) {
+        if (!Stale(self, m.message.envelope())) events.on_boundary(m.message);
+      },
       [=](const Pb<proto::PolicyUpdate>& m) {
         if (!Stale(self, m.message.envelope())) events.on_policy(m.message);
       },
       [=](const Pb<proto::Shutdown>& m) {
-        if (!Stale(self, m.message.envelope())) end(m.message.reason(), 0);
+        // Whatever the generation: a spare has none.
+        if (m.message.envelope().job_id() != self->state.envelope.job_id()) return;
+        end(m.message.reason(), 0);
       },
       [=](const Pb<proto::Failure>& m) {
         // From the coordinator: the job failed. From this process: tell the coordinator.

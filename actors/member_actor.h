@@ -10,10 +10,15 @@ namespace sluice {
 /// What a worker's or profiler's process does with the coordinator's orders. Called on the actor's thread:
 /// hand over to a queue and return.
 struct MemberEvents {
-  std::function<void(const proto::StartGeneration&)> on_start;
-  std::function<void(const proto::PolicyUpdate&)> on_policy;
+  std::function<void(const proto::StartGeneration&)> on_start = [](const auto&) {};
+  std::function<void(const proto::PolicyUpdate&)> on_policy = [](const auto&) {};
+  /// The generation is over: end what is in flight and join the next one.
+  std::function<void(const proto::EndGeneration&)> on_generation_over = [](const auto&) {};
+  /// Begin no step from now on. \return the last one begun
+  std::function<int64_t(const proto::Hold&)> on_hold = [](const auto&) { return -1; };
+  std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
   /// The job is over for this process: refused, failed or lost its coordinator (exit_code not 0), or done (0).
-  std::function<void(const std::string& cause, int exit_code)> on_end;
+  std::function<void(const std::string& cause, int exit_code)> on_end = [](const auto&, int) {};
 };
 
 struct MemberActorState {

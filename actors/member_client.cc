@@ -37,9 +37,7 @@ absl::StatusOr<CoordinatorHandle> ConnectOnce(caf::actor_system& system,
 
 class CafMemberClient : public MemberClient {
  public:
-  CafMemberClient(std::function<void(const proto::PolicyUpdate&)> on_policy,
-                  std::function<void(const End&)> on_end)
-      : on_policy_(std::move(on_policy)), on_end_(std::move(on_end)), system_(config_) {}
+  explicit CafMemberClient(Events events) : events_(std::move(events)), system_(config_) {}
 
   ~CafMemberClient() override {
     // An actor that lives keeps the actor system from ending.
@@ -55,17 +53,21 @@ class CafMemberClient : public MemberClient {
       if (coordinator.ok()) {
         MemberEvents events;
         events.on_start = [this](const proto::StartGeneration& start) {
+          events_.on_start(start);
           absl::MutexLock lock(&mu_);
           start_ = start;
         };
-        events.on_policy = on_policy_;
+        events.on_policy = events_.on_policy;
+        events.on_generation_over = events_.on_generation_over;
+        events.on_hold = events_.on_hold;
+        events.on_boundary = events_.on_boundary;
         events.on_end = [this](const std::string& cause, int exit_code) {
           const End end{cause, exit_code};
           {
             absl::MutexLock lock(&mu_);
             end_ = end;
           }
-          on_end_(end);
+          events_.on_end(end);
         };
         member_ = system_.spawn(MemberActor, *coordinator, options.job_id, std::move(events));
         return absl::OkStatus();
@@ -84,8 +86,9 @@ class CafMemberClient : public MemberClient {
   }
 
   absl::StatusOr<proto::StartGeneration> Join(proto::Join join, absl::Duration timeout) override {
-    caf::anon_send(member_, Pb<proto::Join>{std::move(join)});
     absl::MutexLock lock(&mu_);
+    start_.reset();
+    caf::anon_send(member_, Pb<proto::Join>{std::move(join)});
     const auto decided = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
       return start_.has_value() || end_.has_value();
     };
@@ -118,8 +121,7 @@ class CafMemberClient : public MemberClient {
     caf::anon_send(member_, Pb<Message>{std::move(message)});
   }
 
-  const std::function<void(const proto::PolicyUpdate&)> on_policy_;
-  const std::function<void(const End&)> on_end_;
+  const Events events_;
   absl::Mutex mu_;
   std::optional<proto::StartGeneration> start_ ABSL_GUARDED_BY(mu_);
   std::optional<End> end_ ABSL_GUARDED_BY(mu_);
@@ -131,10 +133,9 @@ class CafMemberClient : public MemberClient {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MemberClient>> MemberClient::Connect(
-    const Options& options, std::function<void(const proto::PolicyUpdate&)> on_policy,
-    std::function<void(const End&)> on_end) {
-  auto client = std::make_unique<CafMemberClient>(std::move(on_policy), std::move(on_end));
+absl::StatusOr<std::unique_ptr<MemberClient>> MemberClient::Connect(const Options& options,
+                                                                    Events events) {
+  auto client = std::make_unique<CafMemberClient>(std::move(events));
   SLUICE_RETURN_IF_ERROR(client->ConnectWithin(options));
   return client;
 }

@@ -27,16 +27,27 @@ class MemberClient {
     int exit_code = 0;
   };
 
+  /// What the coordinator orders. Called on an actor thread: hand over and return.
+  struct Events {
+    /// A generation starts for this member; before Join returns.
+    std::function<void(const proto::StartGeneration&)> on_start = [](const auto&) {};
+    std::function<void(const proto::PolicyUpdate&)> on_policy = [](const auto&) {};
+    /// The generation is over: end what is in flight and join the next one.
+    std::function<void(const proto::EndGeneration&)> on_generation_over = [](const auto&) {};
+    /// Begin no step from now on, until on_boundary. \return the last one begun, -1 = none
+    std::function<int64_t(const proto::Hold&)> on_hold = [](const auto&) { return -1; };
+    std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
+    /// Once.
+    std::function<void(const End&)> on_end = [](const auto&) {};
+  };
+
   /// Connects, trying again with back-off until the timeout.
-  /// \param on_policy  on an actor thread: hand over and return
-  /// \param on_end     once, on an actor thread
   /// \error kUnavailable  host, port, time waited and CAF's reason
-  static absl::StatusOr<std::unique_ptr<MemberClient>> Connect(
-      const Options& options, std::function<void(const proto::PolicyUpdate&)> on_policy,
-      std::function<void(const End&)> on_end);
+  static absl::StatusOr<std::unique_ptr<MemberClient>> Connect(const Options& options,
+                                                               Events events);
   virtual ~MemberClient() = default;
 
-  /// Asks to join and waits until the generation starts.
+  /// Asks to join the next generation and waits until it starts.
   /// \error kDeadlineExceeded  after `timeout`
   /// \error kAborted           refused, or the job ended: the cause
   virtual absl::StatusOr<proto::StartGeneration> Join(proto::Join join, absl::Duration timeout) = 0;

@@ -11,6 +11,10 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::Join>>("sluice/Join");
   add_message_type<Pb<proto::JoinRefused>>("sluice/JoinRefused");
   add_message_type<Pb<proto::StartGeneration>>("sluice/StartGeneration");
+  add_message_type<Pb<proto::EndGeneration>>("sluice/EndGeneration");
+  add_message_type<Pb<proto::Hold>>("sluice/Hold");
+  add_message_type<Pb<proto::Held>>("sluice/Held");
+  add_message_type<Pb<proto::Boundary>>("sluice/Boundary");
   add_message_type<Pb<proto::StepReport>>("sluice/StepReport");
   add_message_type<Pb<proto::Statistics>>("sluice/Statistics");
   add_message_type<Pb<proto::PolicyUpdate>>("sluice/PolicyUpdate");
@@ -20,7 +24,7 @@ ActorConfig::ActorConfig() {
   load<caf::io::middleman>();
   // A frozen peer is never noticed without heartbeats. A killed one is, at once.
   set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));
-  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(8)));
+  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(5)));
   set("middleman.app-identifiers", std::vector<std::string>{"sluice/1"});
   // Idle threads that steal work cost a worker's core; sharing does not.
   set("scheduler.policy", caf::atom("sharing"));

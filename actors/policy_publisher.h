@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job);
 /// What a rank must know before it begins a step, so that all ranks switch plans at the same, predictable one.
 inline constexpr int64_t kNoDecision = -2;       ///< nothing yet
 inline constexpr int64_t kInitialDecision = -1;  ///< what follows the warm-up
+/// Above every window: nothing will be decided any more in this generation.
+inline constexpr int64_t kNoMoreDecisions = std::numeric_limits<int64_t>::max();
 /// \return the newest window whose plan, if it got one, takes effect right after `step`; or one of the above
 int64_t RequiredDecision(const proto::Compression& compression, bool needs_windows, Step step);
 

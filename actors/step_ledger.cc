@@ -54,17 +54,38 @@ absl::StatusOr<std::vector<ClusterStep>> StepLedger::Add(Rank rank,
          open_.begin()->second.received == world_size_) {
     SLUICE_ASSIGN_OR_RETURN(ClusterStep step, Merge(Step(next_), open_.begin()->second));
     open_.erase(open_.begin());
-    ++next_;
-    ++totals_.steps;
-    totals_.step_seconds += step.step_seconds;
-    totals_.exposed_seconds += step.exposed_seconds;
-    totals_.communication_seconds += step.communication_seconds;
-    totals_.sent_bytes += step.sent_bytes;
-    totals_.predicted_bytes += step.predicted_bytes;
-    totals_.checksums_compared += step.checksum_compared ? 1 : 0;
-    totals_.last_loss = step.loss;
+    Complete(step);
     complete.push_back(step);
   }
+  return complete;
+}
+
+void StepLedger::Complete(const ClusterStep& step) {
+  next_ = step.step.value + 1;
+  ++totals_.steps;
+  totals_.step_seconds += step.step_seconds;
+  totals_.exposed_seconds += step.exposed_seconds;
+  totals_.communication_seconds += step.communication_seconds;
+  totals_.sent_bytes += step.sent_bytes;
+  totals_.predicted_bytes += step.predicted_bytes;
+  totals_.checksums_compared += step.checksum_compared ? 1 : 0;
+  totals_.last_loss = step.loss;
+}
+
+std::vector<ClusterStep> StepLedger::Regroup(int world_size, int64_t start_step) {
+  std::vector<ClusterStep> complete;
+  for (auto& [step, entry] : open_) {
+    if (step >= start_step) break;
+    // Survivors differed in nothing, or they would not be here: checksums and versions were theirs.
+    auto merged = Merge(Step(step), entry);
+    if (!merged.ok()) continue;
+    Complete(*merged);
+    complete.push_back(*merged);
+  }
+  open_.clear();
+  next_ = start_step;
+  newest_ = Step(start_step - 1);
+  world_size_ = world_size;
   return complete;
 }
 
@@ -73,12 +94,15 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
   merged.step = step;
   std::vector<uint32_t> versions;
   std::vector<uint64_t> checksums;
+  merged.missing_ranks = world_size_ - entry.received;
+  const double share = static_cast<double>(world_size_) / entry.received;  // 1 when all are there
   for (const auto& record : entry.by_rank) {
-    merged.loss += record->loss();
+    if (!record.has_value()) continue;
+    merged.loss += share * record->loss();
     merged.step_seconds = std::max(merged.step_seconds, record->step_seconds());
-    merged.exposed_seconds += record->exposed_seconds() / world_size_;
-    merged.communication_seconds += record->communication_seconds() / world_size_;
-    merged.sent_bytes += static_cast<double>(record->sent_bytes()) / world_size_;
+    merged.exposed_seconds += record->exposed_seconds() / entry.received;
+    merged.communication_seconds += record->communication_seconds() / entry.received;
+    merged.sent_bytes += static_cast<double>(record->sent_bytes()) / entry.received;
     versions.push_back(record->policy_version());
     if (record->has_parameter_checksum()) checksums.push_back(record->parameter_checksum());
   }
@@ -91,9 +115,9 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
         GroupByValue(versions, [](uint32_t v) { return absl::StrCat("version ", v); })));
   }
   if (!checksums.empty()) {
-    if (checksums.size() != static_cast<size_t>(world_size_)) {
+    if (checksums.size() != static_cast<size_t>(entry.received)) {
       return absl::InternalError(absl::StrCat(ToString(step), ": only ", checksums.size(), " of ",
-                                              world_size_, " ranks sent a parameter checksum"));
+                                              entry.received, " ranks sent a parameter checksum"));
     }
     if (differ(checksums)) {
       return absl::DataLossError(absl::StrCat(

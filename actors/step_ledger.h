@@ -22,6 +22,7 @@ struct ClusterStep {
   double predicted_bytes = 0;        ///< of the policy in force
   uint32_t policy_version = 0;
   bool checksum_compared = false;
+  int missing_ranks = 0;  ///< that were lost before they reported it
 };
 
 /// Sums over all completed steps.
@@ -58,7 +59,15 @@ class StepLedger {
   /// \error kInternal         ranks used different policies in one step
   absl::StatusOr<std::vector<ClusterStep>> Add(Rank rank, const proto::StepRecord& record);
 
+  /// Another set of ranks goes on with `start_step`. Steps before it that not every rank of the old set has
+  /// reported are completed with what there is: a lost rank's share of loss and bytes is taken to be the mean
+  /// of the others'. Records of later steps are forgotten: those steps are repeated.
+  /// \return the steps that are now complete, in order
+  std::vector<ClusterStep> Regroup(int world_size, int64_t start_step);
+
   const LedgerTotals& totals() const { return totals_; }
+  /// The lowest step that is not complete.
+  Step next() const { return Step(next_); }
   /// The highest step that any rank has completed, -1 before the first.
   Step newest() const { return newest_; }
 
@@ -69,8 +78,9 @@ class StepLedger {
   };
 
   absl::StatusOr<ClusterStep> Merge(Step step, const Entry& entry) const;
+  void Complete(const ClusterStep& step);
 
-  const int world_size_;
+  int world_size_;
   std::map<int64_t, Entry> open_;
   std::map<uint32_t, double> predictions_;
   int64_t next_ = 0;  // lowest step that is not complete

@@ -1,6 +1,5 @@
 #include "training/step_loop.h"
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 
@@ -19,14 +18,13 @@ class ReducerSink : public GradientSink {
 
 }  // namespace
 
-absl::Status RunSteps(Trainer& trainer, Reducer& reducer, int64_t checksum_every,
-                      const std::function<void(Step)>& before_step,
+absl::Status RunSteps(Trainer& trainer, Reducer& reducer, Step first, int64_t checksum_every,
+                      const std::function<bool(Step)>& before_step,
                       const std::function<void(const StepOutcome&)>& on_step) {
   ReducerSink sink(reducer);
   trainer.Attach(sink);
   const int64_t steps = trainer.total_steps();
-  for (Step step(0); step.value < steps; step = step + 1) {
-    before_step(step);
+  for (Step step = first; before_step(step) && step.value < steps; step = step + 1) {
     const absl::Time begin = absl::Now();
     StepOutcome outcome;
     outcome.step = step;

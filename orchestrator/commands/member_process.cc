@@ -11,7 +11,6 @@
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "comm/transport/ucx_transport.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
@@ -28,32 +27,28 @@ int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>
   return job.ok() ? run(*std::move(job)) : ExitCodeFor(job.status());
 }
 
-absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(
-    std::function<void(const proto::PolicyUpdate&)> on_policy,
-    std::function<void(const MemberClient::End&)> on_end) {
+absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events) {
   MemberClient::Options options;
   SLUICE_ASSIGN_OR_RETURN(auto endpoint, ParseEndpoint(absl::GetFlag(FLAGS_coordinator)));
   options.coordinator_host = endpoint.first;
   options.coordinator_port = endpoint.second;
   options.job_id = absl::GetFlag(FLAGS_job_id);
-  return MemberClient::Connect(options, std::move(on_policy), std::move(on_end));
+  return MemberClient::Connect(options, std::move(events));
 }
 
 absl::StatusOr<Joined> JoinGeneration(MemberClient& client, const proto::JobConfig& job,
                                       const proto::ProcessInfo& process, proto::Join join) {
-  SLUICE_ASSIGN_OR_RETURN(auto seed, UcxEndpointSeed::Create({job.communication().transports()}));
+  Joined joined;
+  SLUICE_ASSIGN_OR_RETURN(joined.seed, UcxEndpointSeed::Create({job.communication().transports()}));
   join.set_protocol_version(kProtocolVersion);
   join.set_job_digest(JobDigest(job));
   *join.mutable_process() = process;
-  join.set_transport_address(seed->address());
-  Joined joined;
-  SLUICE_ASSIGN_OR_RETURN(
-      joined.start,
-      client.Join(std::move(join), absl::Seconds(absl::GetFlag(FLAGS_start_timeout))));
-  const auto& addresses = joined.start.transport_addresses();
-  SLUICE_ASSIGN_OR_RETURN(
-      joined.transport,
-      std::move(*seed).Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()}));
+  join.set_transport_address(joined.seed->address());
+  // Elastic: a spare waits until it is needed.
+  const bool elastic = job.world().min_size() > 0;
+  const absl::Duration patience =
+      elastic ? absl::InfiniteDuration() : absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
+  SLUICE_ASSIGN_OR_RETURN(joined.start, client.Join(std::move(join), patience));
   return joined;
 }
 

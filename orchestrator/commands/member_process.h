@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "actors/member_client.h"
 #include "base/ids.h"
-#include "comm/transport/transport.h"
+#include "comm/transport/ucx_transport.h"
 #include "proto/control.pb.h"
 #include "proto/job.pb.h"
 
@@ -24,19 +24,17 @@ inline constexpr int kMemberLeaveSeconds = 5;
 /// \return the process's exit code
 int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run);
 
-/// Connects to the coordinator that --coordinator and --job-id name. Arguments as MemberClient::Connect.
-absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(
-    std::function<void(const proto::PolicyUpdate&)> on_policy,
-    std::function<void(const MemberClient::End&)> on_end);
+/// Connects to the coordinator that --coordinator and --job-id name.
+absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events);
 
-/// A member of a started generation.
+/// A member of a generation that starts.
 struct Joined {
   proto::StartGeneration start;
-  std::unique_ptr<Transport> transport;
+  std::unique_ptr<UcxEndpointSeed> seed;  ///< to be connected to start.transport_addresses()
 };
 
-/// Makes a UCX endpoint, joins with its address, waits for the start and connects to all peers. On the thread
-/// that will use the transport.
+/// Makes a UCX endpoint, joins the next generation with its address and waits for the start: for
+/// --start-timeout, and in an elastic job as long as it takes.
 /// \param join  what is particular to this member; the rest is filled in
 absl::StatusOr<Joined> JoinGeneration(MemberClient& client, const proto::JobConfig& job,
                                       const proto::ProcessInfo& process, proto::Join join);

@@ -1,4 +1,7 @@
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -15,6 +18,9 @@
 namespace sluice {
 namespace {
 
+// How long a broken mesh waits for the coordinator to say what becomes of the generation.
+constexpr absl::Duration kVerdictWait = absl::Seconds(30);
+
 /// One profiler process: receives windows from the workers and reports what the candidates would lose.
 class Profiler {
  public:
@@ -28,20 +34,36 @@ class Profiler {
   }
 
  private:
-  // Never OK: ends when the transport is aborted or a worker is gone.
+  // Never OK: ends when the job does, or when the line to it breaks.
   absl::Status Profile() {
-    SLUICE_ASSIGN_OR_RETURN(
-        client_, ConnectToCoordinator([](const proto::PolicyUpdate&) {},
-                                      [this](const MemberClient::End& end) { OnEnd(end); }));
-    SLUICE_ASSIGN_OR_RETURN(const Joined joined, JoinGeneration(*client_, job_, process_, {}));
-    SetTransport(joined.transport.get());
-    const absl::Status status = ReportWindows(joined.start, *joined.transport);
-    SetTransport(nullptr);
-    return status;
+    MemberClient::Events events;
+    events.on_start = [this](const proto::StartGeneration&) {
+      absl::MutexLock lock(&mu_);
+      over_ = false;
+    };
+    events.on_generation_over = [this](const proto::EndGeneration& end) { Abort(end.reason()); };
+    events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
+    SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events)));
+    for (;;) {
+      SLUICE_ASSIGN_OR_RETURN(Joined joined, JoinGeneration(*client_, job_, process_, {}));
+      const auto& addresses = joined.start.transport_addresses();
+      SLUICE_ASSIGN_OR_RETURN(
+          std::unique_ptr<Transport> transport,
+          std::move(*joined.seed)
+              .Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()}));
+      SetTransport(transport.get());
+      const absl::Status status = ReportWindows(joined.start, *transport);
+      SetTransport(nullptr);
+      // A lost worker is known here before the coordinator has said what becomes of the generation.
+      if (job_.world().min_size() == 0 || !AwaitOver(kVerdictWait)) return status;
+      if (auto end = client_->WaitEnd(absl::ZeroDuration()); end.ok()) return status;
+    }
   }
 
   absl::Status ReportWindows(const proto::StartGeneration& start, Transport& transport) {
-    SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job_, start.tensors()));
+    proto::JobConfig job = job_;
+    job.mutable_world()->set_size(start.world_size());
+    SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job, start.tensors()));
     SLUICE_ASSIGN_OR_RETURN(const WindowProfiler profiler, MakeProfiler(layout, start));
     SnapshotReceiver receiver(layout, transport);
     while (true) {
@@ -55,34 +77,49 @@ class Profiler {
     }
   }
 
-  // With this machine's speeds, measured for the codecs that the job can choose from.
+  // With this machine's speeds, measured once for the codecs that the job can choose from.
   absl::StatusOr<WindowProfiler> MakeProfiler(const BucketLayout& layout,
-                                              const proto::StartGeneration& start) const {
-    SLUICE_ASSIGN_OR_RETURN(const WindowProfiler untimed,
-                            WindowProfiler::Create(job_.compression(), layout, start.tensors()));
-    return WindowProfiler::Create(job_.compression(), layout, start.tensors(),
-                                  MeasureCodecSpeeds(untimed.Codecs(), absl::Now));
+                                              const proto::StartGeneration& start) {
+    if (!speeds_.has_value()) {
+      SLUICE_ASSIGN_OR_RETURN(const WindowProfiler untimed,
+                              WindowProfiler::Create(job_.compression(), layout, start.tensors()));
+      speeds_ = MeasureCodecSpeeds(untimed.Codecs(), absl::Now);
+    }
+    return WindowProfiler::Create(job_.compression(), layout, start.tensors(), *speeds_);
   }
 
   // On an actor thread.
   void OnEnd(const MemberClient::End& end) {
     ExitAfter(kMemberLeaveSeconds, end.exit_code, end.cause);
+    Abort(end.cause);
+  }
+
+  void Abort(const std::string& cause) {
     absl::MutexLock lock(&mu_);
-    if (transport_ != nullptr) transport_->Abort(end.cause);
+    over_ = true;
+    cause_ = cause;
+    if (transport_ != nullptr) transport_->Abort(cause);
   }
 
   void SetTransport(Transport* transport) {
     absl::MutexLock lock(&mu_);
     transport_ = transport;
-    if (transport == nullptr) return;
-    // The end may have come before there was a transport to abort.
-    if (auto end = client_->WaitEnd(absl::ZeroDuration()); end.ok()) transport->Abort(end->cause);
+    // The generation may have ended before there was a transport to abort.
+    if (transport != nullptr && over_) transport->Abort(cause_);
+  }
+
+  bool AwaitOver(absl::Duration timeout) {
+    absl::MutexLock lock(&mu_);
+    return mu_.AwaitWithTimeout(absl::Condition(&over_), timeout);
   }
 
   const proto::JobConfig job_;
   const proto::ProcessInfo process_;
+  std::optional<CodecSpeeds> speeds_;
   absl::Mutex mu_;
   Transport* transport_ ABSL_GUARDED_BY(mu_) = nullptr;  // borrowed while it lives
+  bool over_ ABSL_GUARDED_BY(mu_) = false;               // the generation, or the job
+  std::string cause_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };
 

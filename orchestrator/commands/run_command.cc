@@ -255,6 +255,9 @@ int RunCommand(const CommandLine& line) {
   if (absl::Status status = PrepareRunDirectory(*launch); !status.ok()) return ExitCodeFor(status);
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
+  if (launch->job.world().min_size() > 0) {
+    supervisor->AllowRestarts(launch->job.world().max_restarts());
+  }
   const absl::Status started = StartAll(*launch, *supervisor);
   if (!started.ok() && !absl::IsAborted(started)) return ExitCodeFor(started);
   return Conclude(supervisor->Wait());

@@ -7,250 +7,213 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "actors/codec_choice.h"
-#include "actors/due_policies.h"
 #include "actors/member_client.h"
 #include "actors/policy_publisher.h"
+#include "actors/step_gate.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/reducer.h"
+#include "comm/transport/ucx_transport.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/member_process.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/commands/step_reporter.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
 namespace sluice {
 namespace {
 
-constexpr absl::Duration kDecisionWait = absl::Seconds(10);
+// How long a rank that cannot go on waits for the coordinator to say what becomes of the generation.
+constexpr absl::Duration kVerdictWait = absl::Seconds(30);
 
-/// One worker process: its replica, its reducer, and its line to the coordinator.
+proto::JobConfig WithWorldSize(proto::JobConfig job, int world_size) {
+  job.mutable_world()->set_size(world_size);
+  return job;
+}
+
+/// One worker process: its replica, its line to the coordinator, and in each generation its reducer.
 class Worker {
  public:
   explicit Worker(proto::JobConfig job)
-      : job_(std::move(job)), process_(ThisProcess(proto::ROLE_WORKER)) {}
+      : job_(std::move(job)),
+        process_(ThisProcess(proto::ROLE_WORKER)),
+        reporter_(job_.report().every_steps(),
+                  [this](proto::StepReport report) { client_->Send(std::move(report)); }) {}
 
   int Run() {
     const absl::Status status = Train();
     if (status.ok()) return kExitOk;
-    return LeaveWithError(status, client_.get(), process_, last_step_, &report_,
+    return LeaveWithError(status, client_.get(), process_, completed_ - 1, &reporter_.unsent(),
                           absl::ZeroDuration());
   }
 
  private:
-  absl::Status Train() {
-    SLUICE_ASSIGN_OR_RETURN(
-        client_,
-        ConnectToCoordinator([this](const proto::PolicyUpdate& update) { OnPolicy(update); },
-                             [this](const MemberClient::End& end) { OnEnd(end); }));
-    SLUICE_ASSIGN_OR_RETURN(needs_windows_, NeedsWindows(job_));
-    const Rank rank(process_.slot());
-    const int world_size = job_.world().size();
-    SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job_, rank, world_size));
+  bool elastic() const { return job_.world().min_size() > 0; }
 
+  absl::Status Train() {
+    SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(job_));
+    gate_.emplace(job_.compression(), needs_windows);
+    MemberClient::Events events;
+    events.on_start = [this](const proto::StartGeneration& start) { gate_->OnStart(start); };
+    events.on_policy = [this](const proto::PolicyUpdate& update) { gate_->OnPolicy(update); };
+    events.on_generation_over = [this](const proto::EndGeneration& end) {
+      gate_->OnGenerationOver(end);
+      AbortReducer(end.reason());
+    };
+    events.on_hold = [this](const proto::Hold& hold) { return gate_->OnHold(hold); };
+    events.on_boundary = [this](const proto::Boundary& boundary) { gate_->OnBoundary(boundary); };
+    events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
+    SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events)));
+    SLUICE_ASSIGN_OR_RETURN(trainer_, Trainer::Create(job_, Rank(0), 1));
+    for (;;) {
+      SLUICE_ASSIGN_OR_RETURN(const bool done, RunGeneration());
+      if (done) return absl::OkStatus();
+    }
+  }
+
+  // \return whether the job is done; false: this generation is over, and another one is to come
+  absl::StatusOr<bool> RunGeneration() {
     proto::Join join;
-    for (const ParameterInfo& parameter : trainer->parameters()) {
+    for (const ParameterInfo& parameter : trainer_->parameters()) {
       proto::TensorSpec& tensor = *join.add_tensors();
       tensor.set_name(parameter.name);
       tensor.mutable_shape()->Assign(parameter.shape.begin(), parameter.shape.end());
     }
-    join.set_total_steps(trainer->total_steps());
-    SLUICE_ASSIGN_OR_RETURN(BucketLayout layout, LayoutOf(job_, join.tensors()));
+    join.set_total_steps(trainer_->total_steps());
+    join.set_completed_steps(completed_.value);
+    SLUICE_ASSIGN_OR_RETURN(Joined joined,
+                            JoinGeneration(*client_, job_, process_, std::move(join)));
+    const proto::StartGeneration& start = joined.start;
+    const Rank rank(start.rank());
+    SetLogIdentity(
+        absl::StrCat(ToString(rank), " ", process_.host(), " gen ", start.envelope().generation()));
+    absl::Status status = Generation(start, std::move(joined.seed));
+    SetReducer(nullptr);
+    reducer_.reset();
+    if (status.ok()) return true;
+    // Elastic: a broken collective is the generation's end, not the job's; the coordinator says which.
+    if (elastic() && IsConsequence(status) && !gate_->over()) {
+      proto::Failure failure;
+      *failure.mutable_culprit() = process_;
+      failure.set_step(completed_.value - 1);
+      failure.set_cause(std::string(status.message()));
+      failure.set_secondary(true);
+      client_->Send(std::move(failure));
+      (void)gate_->AwaitOver(kVerdictWait);
+    }
+    if (absl::IsAborted(status) || (elastic() && IsConsequence(status) && gate_->over())) {
+      if (client_->WaitEnd(absl::ZeroDuration()).ok()) return status;
+      return false;
+    }
+    return status;
+  }
+
+  static bool IsConsequence(const absl::Status& status) {
+    return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+           absl::IsCancelled(status);
+  }
+
+  // OK: the job is done. kAborted: the generation ended in good order.
+  absl::Status Generation(const proto::StartGeneration& start,
+                          std::unique_ptr<UcxEndpointSeed> seed) {
+    const Rank rank(start.rank());
+    const proto::JobConfig job = WithWorldSize(job_, start.world_size());
+    SLUICE_RETURN_IF_ERROR(trainer_->SetWorld(rank, start.world_size()));
+    SLUICE_ASSIGN_OR_RETURN(BucketLayout layout, LayoutOf(job, start.tensors()));
 
     Reducer::Options options;
-    options.world_size = world_size;
+    options.world_size = start.world_size();
     options.timeout = absl::Seconds(job_.communication().timeout_seconds());
     options.forward_first = job_.communication().bucket_priority() == "forward";
     options.error_feedback = job_.compression().error_feedback() == "on";
     options.seed = job_.training().seed();
-    options.window_steps = needs_windows_ ? job_.compression().window_steps() : 0;
+    const bool profiled = start.processes_size() > start.world_size() && start.world_size() > 1;
+    options.window_steps = profiled ? job_.compression().window_steps() : 0;
     options.window_decay = job_.compression().window_decay();
-    SLUICE_ASSIGN_OR_RETURN(auto reducer, Reducer::Create(options, std::move(layout), [&] {
-                              return JoinAs(rank, std::move(join));
+    options.first_step = Step(start.start_step());
+    if (start.policy().version() > 0) {
+      SLUICE_ASSIGN_OR_RETURN(options.initial_plan, ToCodecPlan(start.policy(), layout));
+    }
+    const std::vector<std::string> addresses(start.transport_addresses().begin(),
+                                             start.transport_addresses().end());
+    SLUICE_ASSIGN_OR_RETURN(reducer_, Reducer::Create(options, std::move(layout), [&] {
+                              return std::move(*seed).Connect(rank, addresses);
                             }));
-    SetReducer(reducer.get());
-    const absl::Status trained = TrainAndReport(*trainer, *reducer, rank);
-    SetReducer(nullptr);
-    return trained;
+    SetReducer(reducer_.get());
+    SLUICE_RETURN_IF_ERROR(Sync(start));
+    reporter_.StartGeneration(rank, start.world_size());
+    SLUICE_RETURN_IF_ERROR(RunSteps());
+    return Conclude(rank);
   }
 
-  // On the comm thread, which must make the transport.
-  absl::StatusOr<std::unique_ptr<Transport>> JoinAs(Rank rank, proto::Join join) {
-    SLUICE_ASSIGN_OR_RETURN(Joined joined,
-                            JoinGeneration(*client_, job_, process_, std::move(join)));
-    if (joined.start.rank() != rank.value) {
-      return absl::InternalError(
-          absl::StrCat("slot ", rank.value, " became rank ", joined.start.rank()));
+  // Ranks that do not hold the newest state receive it from the first one that does.
+  absl::Status Sync(const proto::StartGeneration& start) {
+    const std::vector<int> to(start.ranks_to_sync().begin(), start.ranks_to_sync().end());
+    if (to.empty()) return absl::OkStatus();
+    const bool receives = std::find(to.begin(), to.end(), start.rank()) != to.end();
+    std::string state;
+    if (start.rank() == start.source_rank()) {
+      SLUICE_ASSIGN_OR_RETURN(state, trainer_->SaveState());
     }
-    SetLogIdentity(absl::StrCat(ToString(rank), " ", process_.host(), " gen ",
-                                joined.start.envelope().generation()));
-    return std::move(joined.transport);
+    SLUICE_RETURN_IF_ERROR(reducer_->Transfer(Rank(start.source_rank()), to, state));
+    if (!receives) return absl::OkStatus();
+    SLUICE_RETURN_IF_ERROR(Annotate(trainer_->LoadState(state),
+                                    absl::StrCat("state from rank ", start.source_rank())));
+    completed_ = Step(start.start_step());
+    return absl::OkStatus();
   }
 
-  absl::Status TrainAndReport(Trainer& trainer, Reducer& reducer, Rank rank) {
-    report_.set_rank(static_cast<int32_t>(rank.value));
-    const int64_t every = job_.report().every_steps();
-    SLUICE_RETURN_IF_ERROR(RunSteps(
-        trainer, reducer, job_.training().checksum_every_steps(),
-        [&](Step step) {
-          AwaitDecision(step);
-          OfferDue(step);
-        },
-        [&](const StepOutcome& outcome) {
-          last_step_ = outcome.step;
-          last_version_ = outcome.reduction.plan_version;
-          AddRecord(outcome, report_);
-          AddTimings(reducer.bucket_times());
-          if (report_.steps_size() < every && outcome.step.value + 1 < trainer.total_steps())
-            return;
-          CompleteReport(reducer);
-          client_->Send(report_);
-          report_.clear_steps();
-          report_.clear_buckets();
-          report_.clear_links();
-        }));
-    for (absl::Span<float> buffer : trainer.FloatBuffers()) {
-      SLUICE_RETURN_IF_ERROR(reducer.AllReduceMean(buffer));
+  absl::Status RunSteps() {
+    StepGate::Verdict verdict;
+    const auto before = [&](Step step) {
+      verdict = gate_->Before(step);
+      for (const proto::CompressionPolicy& policy : verdict.plans) Offer(policy);
+      return verdict.pass == StepGate::Pass::kStep;
+    };
+    const auto after = [&](const StepOutcome& outcome) {
+      completed_ = outcome.step + 1;
+      last_version_ = outcome.reduction.plan_version;
+      reporter_.Add(outcome, *reducer_, completed_.value == trainer_->total_steps());
+    };
+    const absl::Status ran = sluice::RunSteps(
+        *trainer_, *reducer_, completed_, job_.training().checksum_every_steps(), before, after);
+    if (!ran.ok() || verdict.pass != StepGate::Pass::kStep) reporter_.Flush(*reducer_);
+    SLUICE_RETURN_IF_ERROR(ran);
+    if (verdict.pass == StepGate::Pass::kStep) return absl::OkStatus();
+    return absl::AbortedError(verdict.reason);
+  }
+
+  // After the last step.
+  absl::Status Conclude(Rank rank) {
+    for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
+      SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
     }
-    SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer.EvaluateShard());
+    SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
     proto::WorkerDone done;
     done.set_rank(static_cast<int32_t>(rank.value));
-    done.set_steps(trainer.total_steps());
+    done.set_steps(trainer_->total_steps());
     done.set_test_samples(sums.samples);
     done.set_test_correct(sums.correct);
     done.set_test_loss_sum(sums.loss_sum);
     if (rank == Rank(0) && job_.checkpoint().at_end() == "on") {
       SLUICE_ASSIGN_OR_RETURN(
           std::string path,
-          trainer.SaveCheckpoint(absl::StrCat(absl::GetFlag(FLAGS_run_directory), "/checkpoints"),
-                                 Step(trainer.total_steps()), PolicyOf(last_version_)));
+          trainer_->SaveCheckpoint(absl::StrCat(absl::GetFlag(FLAGS_run_directory), "/checkpoints"),
+                                   Step(trainer_->total_steps()), gate_->PolicyOf(last_version_)));
       done.set_checkpoint_path(std::move(path));
     }
     client_->Send(std::move(done));
     // The others may still evaluate; the coordinator says when everybody is through.
-    SLUICE_ASSIGN_OR_RETURN(const MemberClient::End end, client_->WaitEnd(absl::Hours(1)));
-    return end.exit_code == 0 ? absl::OkStatus() : absl::AbortedError(end.cause);
+    if (!gate_->AwaitOver(absl::Hours(24))) return absl::DeadlineExceededError("no end for a day");
+    auto end = client_->WaitEnd(absl::ZeroDuration());
+    if (!end.ok()) return absl::AbortedError("another rank was lost before it was through");
+    return end->exit_code == 0 ? absl::OkStatus() : absl::AbortedError(end->cause);
   }
 
-  static void AddRecord(const StepOutcome& outcome, proto::StepReport& report) {
-    proto::StepRecord& record = *report.add_steps();
-    record.set_step(outcome.step.value);
-    record.set_loss(outcome.loss);
-    record.set_step_seconds(absl::ToDoubleSeconds(outcome.duration));
-    record.set_exposed_seconds(absl::ToDoubleSeconds(outcome.reduction.exposed));
-    record.set_communication_seconds(absl::ToDoubleSeconds(outcome.reduction.communication));
-    record.set_sent_bytes(outcome.reduction.sent_bytes);
-    record.set_policy_version(outcome.reduction.plan_version);
-    if (outcome.has_checksum) record.set_parameter_checksum(outcome.checksum);
-  }
-
-  // Sums; CompleteReport makes them means.
-  void AddTimings(absl::Span<const BucketTimes> buckets) {
-    const auto add = [](absl::Duration time, double sum) {
-      return sum + absl::ToDoubleSeconds(time);
-    };
-    for (size_t b = 0; b < buckets.size(); ++b) {
-      if (report_.buckets_size() <= static_cast<int>(b)) report_.add_buckets();
-      proto::BucketTiming& sum = *report_.mutable_buckets(static_cast<int>(b));
-      sum.set_ready_seconds(add(buckets[b].ready, sum.ready_seconds()));
-      sum.set_started_seconds(add(buckets[b].started, sum.started_seconds()));
-      sum.set_received_seconds(add(buckets[b].received, sum.received_seconds()));
-      sum.set_reduced_seconds(add(buckets[b].reduced, sum.reduced_seconds()));
-      sum.set_encode_seconds(add(buckets[b].encode, sum.encode_seconds()));
-      sum.set_decode_seconds(add(buckets[b].decode, sum.decode_seconds()));
-      sum.set_exposed_seconds(add(buckets[b].exposed, sum.exposed_seconds()));
-    }
-  }
-
-  void CompleteReport(const Reducer& reducer) {
-    const double steps = std::max(1, report_.steps_size());
-    for (proto::BucketTiming& mean : *report_.mutable_buckets()) {
-      mean.set_ready_seconds(mean.ready_seconds() / steps);
-      mean.set_started_seconds(mean.started_seconds() / steps);
-      mean.set_received_seconds(mean.received_seconds() / steps);
-      mean.set_reduced_seconds(mean.reduced_seconds() / steps);
-      mean.set_encode_seconds(mean.encode_seconds() / steps);
-      mean.set_decode_seconds(mean.decode_seconds() / steps);
-      mean.set_exposed_seconds(mean.exposed_seconds() / steps);
-    }
-    for (int peer = 0; peer < job_.world().size(); ++peer) {
-      const std::optional<LinkEstimate> link = reducer.link(Rank(peer));
-      if (!link) continue;
-      proto::LinkRecord& record = *report_.add_links();
-      record.set_peer(peer);
-      record.set_latency_seconds(link->latency_seconds);
-      record.set_bytes_per_second(link->bytes_per_second);
-      record.set_observations(link->observations);
-    }
-  }
-
-  // Holds this rank back until it knows what becomes of the windows whose plan may take effect next. With
-  // lead_steps to go the answer is there long before; a late one costs time, and past kDecisionWait it costs
-  // the promise that a rerun switches at the same step, not the job.
-  void AwaitDecision(Step step) {
-    const int64_t required = RequiredDecision(job_.compression(), needs_windows_, step);
-    absl::MutexLock lock(&mu_);
-    if (decided_ >= required || unanswered_) return;
-    required_ = required;
-    const absl::Condition known(
-        +[](Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(worker->mu_) {
-          return worker->decided_ >= worker->required_ || worker->ended_;
-        },
-        this);
-    if (mu_.AwaitWithTimeout(known, kDecisionWait)) return;
-    SLUICE_LOG(Warning, ToString(step), ": no decision on window ", required, " for ",
-               absl::FormatDuration(kDecisionWait),
-               "; going on with the plan in force. A rerun may differ from this run");
-    unanswered_ = true;
-  }
-
-  // All ranks get every plan in order, and switch at the step that it names.
-  void OfferDue(Step step) {
-    absl::MutexLock lock(&mu_);
-    for (const proto::CompressionPolicy& policy : due_.Take(step)) Offer(policy);
-  }
-
-  // Version 0 is raw: no layers.
-  proto::CompressionPolicy PolicyOf(uint32_t version) {
-    absl::MutexLock lock(&mu_);
-    for (const proto::CompressionPolicy& policy : policies_) {
-      if (policy.version() == version) return policy;
-    }
-    return {};
-  }
-
-  // The two below run on an actor thread.
-
-  void OnPolicy(const proto::PolicyUpdate& update) {
-    absl::MutexLock lock(&mu_);
-    decided_ = std::max(decided_, update.window());
-    unanswered_ = false;
-    if (!update.has_policy()) return;
-    policies_.push_back(update.policy());
-    due_.Add(update.policy());
-  }
-
-  void OnEnd(const MemberClient::End& end) {
-    ExitAfter(kMemberLeaveSeconds, end.exit_code, end.cause);
-    if (end.exit_code == 0) return;
-    absl::MutexLock lock(&mu_);
-    ended_ = true;
-    if (reducer_ != nullptr) reducer_->Abort(end.cause);
-  }
-
-  void SetReducer(Reducer* reducer) {
-    absl::MutexLock lock(&mu_);
-    reducer_ = reducer;
-    if (reducer == nullptr) return;
-    // The end may have come before there was a reducer to abort.
-    if (auto end = client_->WaitEnd(absl::ZeroDuration()); end.ok() && end->exit_code != 0) {
-      reducer->Abort(end->cause);
-    }
-  }
-
-  void Offer(const proto::CompressionPolicy& policy) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+  void Offer(const proto::CompressionPolicy& policy) {
     auto plan = ToCodecPlan(policy, reducer_->layout());
     const absl::Status status = plan.ok() ? reducer_->OfferPlan(*std::move(plan)) : plan.status();
     if (!status.ok()) {
@@ -258,20 +221,38 @@ class Worker {
     }
   }
 
+  // The three below run on an actor thread, or beside one.
+
+  void OnEnd(const MemberClient::End& end) {
+    ExitAfter(kMemberLeaveSeconds, end.exit_code, end.cause);
+    gate_->OnEnd();
+    if (end.exit_code != 0) AbortReducer(end.cause);
+  }
+
+  void AbortReducer(const std::string& cause) {
+    absl::MutexLock lock(&mu_);
+    abort_cause_ = cause;
+    if (live_reducer_ != nullptr) live_reducer_->Abort(cause);
+  }
+
+  void SetReducer(Reducer* reducer) {
+    absl::MutexLock lock(&mu_);
+    live_reducer_ = reducer;
+    // The generation may have ended before there was a reducer to abort.
+    if (reducer != nullptr && gate_->over()) reducer->Abort(abort_cause_);
+  }
+
   const proto::JobConfig job_;
   const proto::ProcessInfo process_;
-  bool needs_windows_ = false;
-  proto::StepReport report_;  // steps since the last one sent
-  Step last_step_{-1};
+  Step completed_{0};  // steps whose outcome the trainer holds
   uint32_t last_version_ = 0;
+  std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<Reducer> reducer_;  // of the generation
+  StepReporter reporter_;
+  std::optional<StepGate> gate_;
   absl::Mutex mu_;
-  Reducer* reducer_ ABSL_GUARDED_BY(mu_) = nullptr;                      // borrowed while it lives
-  std::vector<proto::CompressionPolicy> policies_ ABSL_GUARDED_BY(mu_);  // all received
-  DuePolicies due_ ABSL_GUARDED_BY(mu_);                                 // of them, not offered yet
-  int64_t decided_ ABSL_GUARDED_BY(mu_) = kNoDecision;   // newest window that was decided
-  int64_t required_ ABSL_GUARDED_BY(mu_) = kNoDecision;  // that the step loop waits for
-  bool unanswered_ ABSL_GUARDED_BY(mu_) = false;  // a wait was given up, and no answer came since
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  Reducer* live_reducer_ ABSL_GUARDED_BY(mu_) = nullptr;  // reducer_ while it may be aborted
+  std::string abort_cause_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };
 

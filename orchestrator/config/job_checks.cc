@@ -76,6 +76,27 @@ void CheckUniformCodec(const proto::Compression& compression, const Origins& ori
   }
 }
 
+void CheckWorld(const proto::World& world, const Origins& origins, ErrorList& errors) {
+  const auto refuse = [&](const std::string& path, const std::string& why) {
+    errors.Add(OriginOf(origins, path), absl::StrCat(path, ": ", why));
+  };
+  if (world.min_size() == 0) {
+    if (world.max_size() > 0) {
+      refuse("world.max_size", "only elastic jobs have one: set world.min_size too");
+    }
+    return;
+  }
+  if (world.size() > 0 && world.min_size() > world.size()) {
+    refuse("world.min_size",
+           absl::StrCat("expected at most world.size, ", world.size(), ", got ", world.min_size()));
+  }
+  if (world.max_size() > 0 && world.max_size() < std::max(world.size(), world.min_size())) {
+    refuse("world.max_size",
+           absl::StrCat("expected at least world.size and world.min_size, ",
+                        std::max(world.size(), world.min_size()), ", got ", world.max_size()));
+  }
+}
+
 }  // namespace
 
 void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::string>& origins,
@@ -101,6 +122,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   }
   CheckUniformCodec(job.compression(), origins, errors);
   CheckDrop(job.compression(), origins, errors);
+  CheckWorld(job.world(), origins, errors);
 }
 
 }  // namespace sluice

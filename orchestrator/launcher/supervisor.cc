@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 
 namespace sluice {
@@ -53,7 +54,9 @@ absl::StatusOr<Supervisor> Supervisor::Create() {
 Supervisor::Supervisor(Supervisor&& other)
     : signal_fd_(std::exchange(other.signal_fd_, -1)),
       children_(std::exchange(other.children_, {})),
-      outcome_(other.outcome_) {}
+      outcome_(other.outcome_),
+      restarting_(other.restarting_),
+      restarts_left_(other.restarts_left_) {}
 
 Supervisor::~Supervisor() {
   SignalAll(SIGKILL);
@@ -70,13 +73,48 @@ absl::Status Supervisor::Start(const ChildSpec& spec) {
   auto child = StartChild(spec);
   if (!child.ok()) return child.status();
   SLUICE_LOG(Debug, "started ", spec.name, ", pid ", child->pid);
-  children_.push_back({*std::move(child), {}, {}, true});
+  Watched watched;
+  watched.spec = spec;
+  watched.child = *std::move(child);
+  children_.push_back(std::move(watched));
   return absl::OkStatus();
 }
 
 bool Supervisor::AnyRunning() const {
   return std::any_of(children_.begin(), children_.end(),
                      [](const Watched& w) { return w.running; });
+}
+
+// Besides the lead: running, or about to.
+bool Supervisor::AnyFollower() const {
+  return std::any_of(children_.begin() + 1, children_.end(), [](const Watched& w) {
+    return w.running || w.restart_at != absl::InfiniteFuture();
+  });
+}
+
+bool Supervisor::MayRestart(size_t index, int status) const {
+  const int code = ExitCodeOf(status);
+  const bool hopeless = code == kExitUsage || code == kExitConfig || code == 126 || code == 127;
+  return index > 0 && status != 0 && !hopeless && restarts_left_ > 0 && outcome_.signal == 0 &&
+         settle_until_ == absl::InfiniteFuture() && kill_at_ == absl::InfiniteFuture() &&
+         children_.front().running;
+}
+
+void Supervisor::RestartDue() {
+  for (Watched& watched : children_) {
+    if (watched.restart_at > absl::Now()) continue;
+    watched.restart_at = absl::InfiniteFuture();
+    if (!children_.front().running || outcome_.signal != 0) continue;
+    auto child = StartChild(watched.spec);
+    if (!child.ok()) {
+      SLUICE_LOG(Error, child.status().message());
+      continue;
+    }
+    SLUICE_LOG(Info, "started ", watched.spec.name, " again, pid ", child->pid, "; ",
+               restarts_left_, " restarts left");
+    watched.child = *std::move(child);
+    watched.running = true;
+  }
 }
 
 void Supervisor::SignalAll(int signal) {
@@ -127,8 +165,20 @@ void Supervisor::Reap() {
     if (i == 0) outcome_.lead_code = ExitCodeOf(status);
     SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",
                DescribeWaitStatus(status));
+    if (MayRestart(i, status)) {
+      --restarts_left_;
+      const absl::Duration pause =
+          std::min(kMostPause, kRestartPause * (1 << std::min(watched.restarts, 10)));
+      watched.restart_at = absl::Now() + pause;
+      ++watched.restarts;
+      SLUICE_LOG(Warning, watched.child.name, " (pid ", watched.child.pid, ") ",
+                 DescribeWaitStatus(status), "; starting it again in ",
+                 absl::FormatDuration(pause));
+      continue;
+    }
     // Without its lead nothing can go on, however that ended.
-    if (i == 0 || status != 0) settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
+    if (i == 0 || (status != 0 && (!restarting_ || !AnyFollower())))
+      settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
     if (status == 0) continue;
     // Of several reaped at once a killed one is the cause, the others its consequence.
     const bool cause =
@@ -173,6 +223,7 @@ void Supervisor::Poll(absl::Duration timeout, int extra_fd, bool* extra_ready) {
   }
   const absl::Time now = absl::Now();
   absl::Duration wait = std::min({timeout, settle_until_ - now, kill_at_ - now});
+  for (const Watched& watched : children_) wait = std::min(wait, watched.restart_at - now);
   wait = std::max(absl::ZeroDuration(), std::min(wait, absl::Seconds(1)));
   poll(fds.data(), fds.size(), static_cast<int>(absl::ToInt64Milliseconds(wait)) + 1);
 
@@ -185,6 +236,7 @@ void Supervisor::Poll(absl::Duration timeout, int extra_fd, bool* extra_ready) {
       Drain(children_[owners[k].first], owners[k].second, false);
   }
   Reap();
+  RestartDue();
   if (extra_ready != nullptr) *extra_ready = extra_fd >= 0 && fds[1].revents != 0;
 
   if (absl::Now() >= settle_until_) {

@@ -27,8 +27,12 @@ class LineSplitter {
 
 /// Starts children, forwards what they write, waits for them, and leaves none behind.
 ///
-///     running --(a child ends badly)--> settling --(kSettle)--> SIGTERM --(kKill)--> SIGKILL
+///     running --(a child ends badly, and is not started again)--> settling --(kSettle)--> SIGTERM --(kKill)--> SIGKILL
 ///        \______(all children ended)_____\__________________________\_______________> over
+///
+/// With restarts, a child that was killed or crashed is started again after a pause that doubles with each of its
+/// restarts, from kRestartPause to kMostPause; the others go on. Not the lead, and none that ended because its
+/// command line or configuration is wrong. When none is left to go on, that ends everything.
 ///
 /// The first signal (INT, TERM, HUP) goes to the lead child (the coordinator), which ends the job for all; a
 /// second one kills at once. One per process: it owns the signal mask. \threadsafety main thread, the only one
@@ -36,6 +40,8 @@ class Supervisor {
  public:
   static constexpr absl::Duration kSettle = absl::Seconds(7);
   static constexpr absl::Duration kKill = absl::Seconds(1);
+  static constexpr absl::Duration kRestartPause = absl::Milliseconds(200);
+  static constexpr absl::Duration kMostPause = absl::Seconds(10);
 
   /// How everything ended.
   struct Outcome {
@@ -54,6 +60,12 @@ class Supervisor {
   Supervisor& operator=(Supervisor&&) = delete;
   ~Supervisor();  // kills what still runs
 
+  /// From now on a child's end does not end the others, and it is started again, `limit` times in all.
+  void AllowRestarts(int limit) {
+    restarting_ = true;
+    restarts_left_ = limit;
+  }
+
   /// The first one started is the lead.
   absl::Status Start(const ChildSpec& spec);
 
@@ -67,22 +79,30 @@ class Supervisor {
 
  private:
   struct Watched {
+    ChildSpec spec;
     Child child;
     LineSplitter out, err;
     bool running = true;
+    int restarts = 0;
+    absl::Time restart_at = absl::InfiniteFuture();
   };
 
   explicit Supervisor(int signal_fd) : signal_fd_(signal_fd) {}
   void Poll(absl::Duration timeout, int extra_fd, bool* extra_ready);
   void Drain(Watched& watched, bool is_stderr, bool all);
   void Reap();
+  bool MayRestart(size_t index, int status) const;
+  void RestartDue();
   void OnSignal(int signal);
   void SignalAll(int signal);
   bool AnyRunning() const;
+  bool AnyFollower() const;
 
   int signal_fd_ = -1;
   std::vector<Watched> children_;
   Outcome outcome_;
+  bool restarting_ = false;
+  int restarts_left_ = 0;
   absl::Time culprit_ended_;
   absl::Time settle_until_ = absl::InfiniteFuture();
   absl::Time kill_at_ = absl::InfiniteFuture();

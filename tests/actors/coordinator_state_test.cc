@@ -152,7 +152,7 @@ TEST_F(CoordinatorStateTest, AnotherProtocolIsRefusedWithBothVersions) {
   Make(2, 0);
   proto::Join join = JoinOf(proto::ROLE_WORKER, 0);
   join.set_protocol_version(kProtocolVersion + 1);
-  EXPECT_THAT(Refusal(state_->OnJoin(0, join)), HasSubstr("protocol version 2"));
+  EXPECT_THAT(Refusal(state_->OnJoin(0, join)), HasSubstr("protocol version 3"));
 }
 
 TEST_F(CoordinatorStateTest, AnotherJobIsRefusedWithBothIds) {

@@ -1,0 +1,373 @@
+#include "actors/membership.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/exit_codes.h"
+
+namespace sluice {
+namespace {
+
+// Generations in a row that end before they have completed a step, after which the job is given up.
+constexpr int kMostFruitless = 10;
+
+bool IsWorker(const Membership::Member& member) {
+  return member.process.role() == proto::ROLE_WORKER;
+}
+
+void Append(Membership::Orders& to, Membership::Orders more) {
+  for (Membership::Order& order : more) to.push_back(std::move(order));
+}
+
+}  // namespace
+
+std::string Describe(const proto::ProcessInfo& process) {
+  const char* role = process.role() == proto::ROLE_PROFILER ? "profiler"
+                     : process.role() == proto::ROLE_WORKER ? "rank"
+                                                            : "coordinator";
+  const std::string who = process.role() == proto::ROLE_UNSPECIFIED
+                              ? std::string(role)
+                              : absl::StrCat(role, " ", process.slot());
+  return absl::StrCat(who, " (host ", process.host(), ", pid ", process.pid(), ")");
+}
+
+Membership::Membership(const Options& options, absl::Time now)
+    : options_(options), forming_since_(now) {}
+
+Membership::Orders Membership::OnJoin(MemberId id, const proto::ProcessInfo& process,
+                                      int64_t completed, int64_t total_steps, absl::Time now) {
+  if (phase_ == Phase::kOver) return {};
+  total_steps_ = total_steps;
+  Member& member = members_[id];
+  if (phase_ == Phase::kRunning && member.current) {
+    // It has given up the generation by itself, so the others cannot go on with it either.
+    Orders orders =
+        EndGeneration(absl::StrCat(Describe(process), " has left the generation"), {}, now);
+    if (phase_ == Phase::kOver) return orders;
+    member.joined = true;
+    member.completed = completed;
+    Append(orders, StartIfReady(now, false));
+    return orders;
+  }
+  member.process = process;
+  member.joined = true;
+  member.completed = completed;
+  return phase_ == Phase::kForming ? StartIfReady(now, false) : HoldIfWanted();
+}
+
+Membership::Orders Membership::OnLost(MemberId id, const std::string& how, absl::Time now) {
+  auto found = members_.find(id);
+  if (found == members_.end()) return {};
+  const Member lost = found->second;
+  members_.erase(found);
+  if (phase_ == Phase::kOver) return {};
+  const std::string cause = absl::StrCat(Describe(lost.process), " is gone: ", how);
+  if (!options_.elastic()) return FailWith(lost.process, cause, kExitTraining);
+  if (!lost.current) return phase_ == Phase::kForming ? StartIfReady(now, false) : Orders();
+  if (!IsWorker(lost)) {
+    if (phase_ == Phase::kRunning) return {NoProfiler{cause}};
+    return StartIfReady(now, false);
+  }
+  if (phase_ == Phase::kRunning) {
+    Orders orders = EndGeneration(cause, {lost.process}, now);
+    if (phase_ != Phase::kOver) Append(orders, StartIfReady(now, false));
+    return orders;
+  }
+  Orders orders;
+  if (!lost.joined && !std::exchange(given_up_, true)) {
+    // On the way to a boundary: those that are in a step with it would wait for ever.
+    End end{{}, cause, {lost.process}};
+    for (const auto& [other, member] : members_) {
+      if (member.current && !member.joined) end.members.push_back(other);
+    }
+    if (!end.members.empty()) orders.push_back(std::move(end));
+  }
+  Append(orders, StartIfReady(now, false));
+  return orders;
+}
+
+Membership::Orders Membership::OnTrouble(const std::string& cause, absl::Time now) {
+  if (phase_ != Phase::kRunning) return {};
+  return EndGeneration(cause, {}, now);
+}
+
+Membership::Orders Membership::EndGeneration(const std::string& reason,
+                                             std::vector<proto::ProcessInfo> lost, absl::Time now) {
+  ++resets_;
+  if (options_.reset_limit > 0 && resets_ > options_.reset_limit) {
+    return FailWith(
+        lost.empty() ? proto::ProcessInfo() : lost.front(),
+        absl::StrCat(reason, "; that is change ", resets_, " of membership, and the limit is ",
+                     options_.reset_limit, " (--reset-limit)"),
+        kExitRetry);
+  }
+  BeginForming(now);
+  given_up_ = true;
+  End end{{}, reason, std::move(lost)};
+  for (const auto& [id, member] : members_) {
+    if (member.current) end.members.push_back(id);
+  }
+  return {std::move(end)};
+}
+
+void Membership::BeginForming(absl::Time now) {
+  phase_ = Phase::kForming;
+  forming_since_ = now;
+  given_up_ = false;
+  holding_.reset();
+  next_.reset();
+  for (auto& [id, member] : members_) {
+    member.begun.reset();
+    if (member.current) member.joined = false;
+  }
+}
+
+std::vector<Membership::MemberId> Membership::Ranks() const {
+  std::vector<MemberId> ranks;
+  for (const auto& [id, member] : members_) {
+    if (member.rank >= 0) ranks.push_back(id);
+  }
+  return ranks;
+}
+
+bool Membership::SurvivorsMissing() const {
+  return std::any_of(members_.begin(), members_.end(), [](const auto& entry) {
+    return entry.second.current && !entry.second.joined;
+  });
+}
+
+std::vector<Membership::MemberId> Membership::JoinedInOrder(proto::Role role) const {
+  std::vector<MemberId> ids;
+  for (const auto& [id, member] : members_) {
+    if (member.joined && member.process.role() == role) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end(), [this](MemberId a, MemberId b) {
+    const auto key = [this](MemberId id) {
+      const Member& member = members_.at(id);
+      return std::make_tuple(!member.current, member.rank, member.process.slot(), id);
+    };
+    return key(a) < key(b);
+  });
+  return ids;
+}
+
+Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
+  if (SurvivorsMissing()) return {};
+  std::vector<MemberId> workers = JoinedInOrder(proto::ROLE_WORKER);
+  const int count = static_cast<int>(workers.size());
+  const bool first = generation_ == 0;
+  if (first && !late) {
+    const int profilers = static_cast<int>(JoinedInOrder(proto::ROLE_PROFILER).size());
+    if (count < options_.workers || profilers < options_.profilers) return {};
+  } else if (count < std::max(options_.min_workers, 1)) {
+    return {};
+  }
+  if (options_.max_workers > 0 && count > options_.max_workers)
+    workers.resize(options_.max_workers);
+  const bool held = std::any_of(workers.begin(), workers.end(),
+                                [this](MemberId id) { return members_.at(id).current; });
+  if (!first && !held) {
+    return FailWith({},
+                    absl::StrCat("no process of generation ", generation_,
+                                 " is left, so nobody holds what it computed; go on from a "
+                                 "checkpoint with --resume auto"),
+                    kExitRetry);
+  }
+  Start start = MakeStart(workers);
+  fruitless_ = !first && start.start_step == last_start_step_ ? fruitless_ + 1 : 0;
+  if (fruitless_ >= kMostFruitless) {
+    return FailWith(
+        {},
+        absl::StrCat("no step was completed in ", fruitless_, " generations in a row; step ",
+                     start.start_step, " cannot be passed"),
+        kExitTraining);
+  }
+  last_start_step_ = start.start_step;
+  return {std::move(start)};
+}
+
+Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
+  Start start;
+  start.workers = workers;
+  start.profilers = JoinedInOrder(proto::ROLE_PROFILER);
+  if (start.profilers.size() > static_cast<size_t>(options_.profilers)) {
+    start.profilers.resize(static_cast<size_t>(options_.profilers));
+  }
+  for (MemberId id : start.workers) {
+    start.start_step = std::max(start.start_step, members_.at(id).completed);
+  }
+  for (auto& [id, member] : members_) member.rank = -1;
+  for (size_t rank = 0; rank < start.workers.size(); ++rank) {
+    Member& member = members_.at(start.workers[rank]);
+    member.rank = static_cast<int>(rank);
+    if (!member.current) start.newcomers.push_back(member.process);
+    if (member.completed < start.start_step) start.ranks_to_sync.push_back(member.rank);
+  }
+  const auto source = std::find_if(start.workers.begin(), start.workers.end(), [&](MemberId id) {
+    return members_.at(id).completed == start.start_step;
+  });
+  start.source_rank = static_cast<int>(source - start.workers.begin());
+  for (MemberId id : start.profilers) {
+    if (!members_.at(id).current) start.newcomers.push_back(members_.at(id).process);
+  }
+  for (auto& [id, member] : members_) {
+    member.current = member.rank >= 0 || std::find(start.profilers.begin(), start.profilers.end(),
+                                                   id) != start.profilers.end();
+  }
+  start.generation = ++generation_;
+  world_size_ = static_cast<int>(start.workers.size());
+  phase_ = Phase::kRunning;
+  holding_.reset();
+  return start;
+}
+
+bool Membership::SomebodyWantsIn() const {
+  int profilers = 0;
+  bool worker = false;
+  bool profiler = false;
+  for (const auto& [id, member] : members_) {
+    profilers += member.current && !IsWorker(member) ? 1 : 0;
+    if (member.current || !member.joined) continue;
+    (IsWorker(member) ? worker : profiler) = true;
+  }
+  const bool room = options_.max_workers == 0 || world_size_ < options_.max_workers;
+  return (worker && room) || (profiler && profilers < options_.profilers);
+}
+
+Membership::Orders Membership::Request(bool checkpoint, proto::Boundary::Then then,
+                                       const std::string& reason) {
+  if (phase_ != Phase::kRunning) return {};
+  if (!next_.has_value()) next_.emplace();
+  next_->checkpoint |= checkpoint;
+  if (then == proto::Boundary::THEN_LEAVE) next_->then = then;
+  next_->reason = reason;
+  return HoldIfWanted();
+}
+
+Membership::Orders Membership::HoldIfWanted() {
+  if (phase_ != Phase::kRunning || holding_.has_value()) return {};
+  const bool regroup = options_.elastic() && SomebodyWantsIn();
+  if (!next_.has_value() && !regroup) return {};
+  holding_ = next_.value_or(Wish());
+  next_.reset();
+  if (regroup && holding_->then == proto::Boundary::THEN_CONTINUE) {
+    holding_->then = proto::Boundary::THEN_REGROUP;
+    if (holding_->reason.empty()) holding_->reason = "others join";
+  }
+  for (auto& [id, member] : members_) member.begun.reset();
+  return {Hold{Ranks(), ++serial_}};
+}
+
+Membership::Orders Membership::OnHeld(MemberId id, int64_t serial, int64_t begun) {
+  auto found = members_.find(id);
+  if (found == members_.end() || phase_ != Phase::kRunning || !holding_.has_value() ||
+      serial != serial_ || found->second.rank < 0) {
+    return {};
+  }
+  found->second.begun = begun;
+  return DecideIfHeld();
+}
+
+Membership::Orders Membership::DecideIfHeld() {
+  Boundary boundary;
+  boundary.workers = Ranks();
+  boundary.serial = serial_;
+  for (MemberId id : boundary.workers) {
+    const std::optional<int64_t>& begun = members_.at(id).begun;
+    if (!begun.has_value()) return {};
+    boundary.before_step = std::max(boundary.before_step, *begun + 1);
+  }
+  const Wish wish = *std::exchange(holding_, std::nullopt);
+  // Past the last step there is nothing to agree on: the job ends by itself.
+  if (boundary.before_step <= total_steps_) {
+    boundary.checkpoint = wish.checkpoint;
+    boundary.then = wish.then;
+    boundary.reason = wish.reason;
+  }
+  Orders orders;
+  const bool regroup = boundary.then == proto::Boundary::THEN_REGROUP;
+  std::vector<MemberId> profilers;
+  for (const auto& [id, member] : members_) {
+    if (member.current && member.rank < 0) profilers.push_back(id);
+  }
+  const std::string reason = boundary.reason;
+  orders.push_back(std::move(boundary));
+  if (!regroup) {
+    if (wish.then == proto::Boundary::THEN_CONTINUE) Append(orders, HoldIfWanted());
+    return orders;
+  }
+  const std::optional<Wish> pending = std::exchange(next_, std::nullopt);
+  BeginForming(forming_since_);
+  next_ = pending;
+  if (!profilers.empty()) orders.push_back(End{std::move(profilers), reason, {}});
+  return orders;
+}
+
+Membership::Orders Membership::OnTick(absl::Time now) {
+  if (phase_ != Phase::kForming) return {};
+  const absl::Duration waited = now - forming_since_;
+  if (generation_ == 0) {
+    if (waited <= options_.start_timeout) return {};
+    if (options_.elastic()) {
+      Orders orders = StartIfReady(now, true);
+      if (!orders.empty()) return orders;
+    }
+    return FailWith(
+        {},
+        absl::StrCat("only ", members_.size(), " of ", options_.workers + options_.profilers,
+                     " processes joined within ", absl::FormatDuration(options_.start_timeout),
+                     "; missing: ", Missing()),
+        kExitUnreachable);
+  }
+  Orders orders;
+  if (SurvivorsMissing() && waited > options_.rejoin_timeout) {
+    std::vector<MemberId> silent;
+    for (const auto& [id, member] : members_) {
+      if (member.current && !member.joined) silent.push_back(id);
+    }
+    for (MemberId id : silent) {
+      orders.push_back(Dismiss{id, absl::StrCat("did not join the next generation within ",
+                                                absl::FormatDuration(options_.rejoin_timeout))});
+      members_.erase(id);
+    }
+    Append(orders, StartIfReady(now, false));
+    if (phase_ != Phase::kForming) return orders;
+  }
+  if (waited > options_.elastic_timeout) {
+    const int present = static_cast<int>(JoinedInOrder(proto::ROLE_WORKER).size());
+    Append(orders, FailWith({},
+                            absl::StrCat(present, " of at least ", options_.min_workers,
+                                         " workers are left, and no more came within ",
+                                         absl::FormatDuration(options_.elastic_timeout)),
+                            kExitRetry));
+  }
+  return orders;
+}
+
+Membership::Orders Membership::FailWith(proto::ProcessInfo culprit, const std::string& cause,
+                                        int exit_code) {
+  phase_ = Phase::kOver;
+  return {Fail{std::move(culprit), cause, exit_code}};
+}
+
+std::string Membership::Missing() const {
+  std::vector<std::string> missing;
+  const auto joined = [&](proto::Role role, int slot) {
+    return std::any_of(members_.begin(), members_.end(), [&](const auto& entry) {
+      const Member& member = entry.second;
+      return member.joined && member.process.role() == role && member.process.slot() == slot;
+    });
+  };
+  for (int slot = 0; slot < options_.workers; ++slot) {
+    if (!joined(proto::ROLE_WORKER, slot)) missing.push_back(absl::StrCat("rank ", slot));
+  }
+  for (int slot = 0; slot < options_.profilers; ++slot) {
+    if (!joined(proto::ROLE_PROFILER, slot)) missing.push_back(absl::StrCat("profiler ", slot));
+  }
+  return absl::StrJoin(missing, ", ");
+}
+
+}  // namespace sluice
