@@ -71,19 +71,35 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish
   policy.set_version(current_.version() + 1);
   policy.set_effective_step(effective_step);
   current_ = policy;
+  published_.push_back(policy);
   ++changes_;
   return std::optional<proto::CompressionPolicy>(std::move(policy));
 }
 
+// Of decisions that are forgotten, and plans that none of the others can be asked for.
+void PolicyPublisher::Remember(int64_t window, int64_t last_step) {
+  decisions_.push_back({window, last_step, current_.version(), changes_, maker_->SaveState()});
+  if (decisions_.size() > kKeptDecisions) decisions_.pop_front();
+  while (published_.size() > 1 &&
+         published_[1].effective_step() <= decisions_.front().last_step + 1) {
+    published_.pop_front();
+  }
+}
+
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Initial(
     const proto::WindowStatistics& sizes) {
-  if (world_size_ == 1) return std::optional<proto::CompressionPolicy>();
+  std::optional<proto::CompressionPolicy> policy;
   const int64_t step = compression_.warmup_steps();
-  if (!maker_->NeedsErrors()) return Publish(*maker_, SizesFor(compression_, sizes, step), step);
-  proto::Compression uniform = compression_;
-  uniform.set_policy("uniform");
-  SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(uniform));
-  return Publish(*maker, sizes, step);
+  if (world_size_ > 1 && !maker_->NeedsErrors()) {
+    SLUICE_ASSIGN_OR_RETURN(policy, Publish(*maker_, SizesFor(compression_, sizes, step), step));
+  } else if (world_size_ > 1) {
+    proto::Compression uniform = compression_;
+    uniform.set_policy("uniform");
+    SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(uniform));
+    SLUICE_ASSIGN_OR_RETURN(policy, Publish(*maker, sizes, step));
+  }
+  Remember(kInitialDecision, -1);
+  return policy;
 }
 
 absl::StatusOr<std::vector<proto::CompressionPolicy>> PolicyPublisher::Later(
@@ -95,6 +111,7 @@ absl::StatusOr<std::vector<proto::CompressionPolicy>> PolicyPublisher::Later(
                             Publish(*maker_, SizesFor(compression_, sizes, step), step));
     if (policy.has_value()) policies.push_back(*std::move(policy));
   }
+  Remember(kInitialDecision, -1);
   return policies;
 }
 
@@ -106,6 +123,9 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindo
   }
   last_window_ = window.window();
   auto published = Publish(*maker_, window, EffectiveStep(compression_, window.last_step()));
+  if (published.ok() || absl::IsUnavailable(published.status())) {
+    Remember(window.window(), window.last_step());
+  }
   if (!absl::IsUnavailable(published.status())) return published;
   const std::string why(published.status().message());
   if (why != warning_) {
@@ -113,6 +133,54 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindo
   }
   warning_ = why;
   return std::optional<proto::CompressionPolicy>();
+}
+
+std::optional<proto::PolicyState> PolicyPublisher::SaveState(Step next_step) const {
+  proto::PolicyState state;
+  state.set_decided_window(kNoDecision);
+  const auto newest = std::find_if(decisions_.rbegin(), decisions_.rend(), [&](const Decision& d) {
+    return d.last_step < next_step.value;
+  });
+  if (newest == decisions_.rend()) {
+    return decisions_.empty() ? std::make_optional(std::move(state)) : std::nullopt;
+  }
+  state.set_decided_window(newest->window);
+  state.set_changes(newest->changes);
+  state.set_maker(newest->maker);
+  for (const proto::CompressionPolicy& policy : published_) {
+    if (policy.version() > newest->version) break;
+    if (policy.effective_step() <= next_step.value) {
+      *state.mutable_policy() = policy;
+    } else {
+      *state.add_pending() = policy;
+    }
+  }
+  return state;
+}
+
+absl::Status PolicyPublisher::RestoreState(const proto::PolicyState& state) {
+  uint32_t version = state.policy().version();
+  for (const proto::CompressionPolicy& policy : state.pending()) {
+    if (policy.version() > version) {
+      version = policy.version();
+      continue;
+    }
+    return absl::DataLossError(
+        absl::StrCat("policy state: plan ", policy.version(), " after plan ", version));
+  }
+  SLUICE_RETURN_IF_ERROR(Annotate(maker_->RestoreState(state.maker()), "policy state"));
+  published_.clear();
+  if (state.policy().version() > 0) published_.push_back(state.policy());
+  published_.insert(published_.end(), state.pending().begin(), state.pending().end());
+  current_ = published_.empty() ? proto::CompressionPolicy() : published_.back();
+  changes_ = static_cast<int>(state.changes());
+  last_window_ = std::max<int64_t>(-1, state.decided_window());
+  decisions_.clear();
+  if (state.decided_window() == kNoDecision) return absl::OkStatus();
+  const int64_t last_step = (last_window_ + 1) * compression_.window_steps() - 1;
+  decisions_.push_back(
+      {state.decided_window(), last_step, current_.version(), changes_, state.maker()});
+  return absl::OkStatus();
 }
 
 }  // namespace sluice

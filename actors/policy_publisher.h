@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -11,6 +13,7 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "policies/compression/compression_policy.h"
+#include "proto/checkpoint.pb.h"
 #include "proto/job.pb.h"
 #include "proto/policy.pb.h"
 
@@ -61,23 +64,50 @@ class PolicyPublisher {
   absl::StatusOr<std::optional<proto::CompressionPolicy>> OnWindow(
       const proto::WindowStatistics& window);
 
+  /// What a run needs that goes on with `next_step`, in this process or another, to plan as if it had
+  /// never stopped: the decisions on windows that ended before it. Of the last kKeptDecisions; nullopt
+  /// when more have been made since.
+  std::optional<proto::PolicyState> SaveState(Step next_step) const;
+
+  /// Takes the place of Initial and Later: plans from where `state` was saved. `policy` and `pending`
+  /// of it are the ranks' to know. \error kDataLoss  plans out of order, or of another policy's maker
+  absl::Status RestoreState(const proto::PolicyState& state);
+
+  /// A generation of another size starts. The plan in force stays; bytes in it were predicted for the
+  /// old size.
+  void OnNewWorld(int world_size) { world_size_ = world_size; }
+
   /// The newest published plan; without layers while everything is raw.
   const proto::CompressionPolicy& current() const { return current_; }
   /// Published plans that changed at least one layer.
   int changes() const { return changes_; }
 
+  static constexpr size_t kKeptDecisions = 32;
+
  private:
+  // Where things stood after the decision on a window; or, window -1, on the start.
+  struct Decision {
+    int64_t window = kInitialDecision;
+    int64_t last_step = -1;  // of the window
+    uint32_t version = 0;    // newest published
+    int changes = 0;
+    std::string maker;
+  };
+
+  void Remember(int64_t window, int64_t last_step);
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Publish(
       CompressionPolicyMaker& maker, const proto::WindowStatistics& window, int64_t effective_step);
 
   const proto::Compression compression_;
-  const int world_size_;
+  int world_size_;
   std::unique_ptr<CompressionPolicyMaker> maker_;
   Clock clock_;
   proto::CompressionPolicy current_;
   int64_t last_window_ = -1;
   int changes_ = 0;
-  std::string warning_;  // the last one, so as not to repeat it
+  std::deque<Decision> decisions_;                  // the last ones
+  std::deque<proto::CompressionPolicy> published_;  // that they refer to, ascending
+  std::string warning_;                             // the last one, so as not to repeat it
 };
 
 }  // namespace sluice

@@ -4,56 +4,70 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/ids.h"
+#include "comm/reducer/reducer_state.h"
 #include "proto/checkpoint.pb.h"
 
 namespace sluice {
 
-/// One file of a checkpoint, in memory.
-struct CheckpointBlob {
-  std::string name;  ///< without folder
-  std::string bytes;
-};
-
-struct Checkpoint {
-  proto::CheckpointManifest manifest;
-  std::vector<CheckpointBlob> blobs;  ///< in the manifest's order
-
-  /// nullptr if there is none of that name.
-  const CheckpointBlob* Find(absl::string_view name) const;
-};
+/// Checkpoints as they lie on disk, and reading them; docs/checkpoints.md has the layout. Writing is
+/// in checkpoint_parts.h.
 
 inline constexpr char kManifestName[] = "manifest.pb.json";
-inline constexpr uint32_t kCheckpointFormat = 1;
+inline constexpr uint32_t kCheckpointFormat = 2;
 
 /// "step_00001200"
 std::string CheckpointFolder(Step completed);
 
-/// Writes ROOT/step_NNNNNNNN with the blobs and, last, the manifest, to which it adds format
-/// version and files; then sets ROOT/latest. Everything is made in a temporary folder, synced and
-/// renamed: on any error, or a crash at any moment, there is no new checkpoint, and an older one of
-/// the same step is whole.
-///
-///     ROOT/step_00001200.tmp/...  --(1)-->  ROOT/step_00001200/  --(2)-->  ROOT/latest
-///     (1) files and folder are on the device: rename; an older folder is exchanged and then
-///     removed (2) the checkpoint is on the device: latest.tmp is written and renamed likewise
-///
-/// \threadsafety one writer per ROOT
-/// \return ROOT/step_NNNNNNNN
-/// \error kInvalidArgument  a blob's name that is not a plain file name
-/// \error others of the file system, with the path (atomic_file.h)
-absl::StatusOr<std::string> WriteCheckpoint(const std::string& root,
-                                            proto::CheckpointManifest manifest,
-                                            const std::vector<CheckpointBlob>& blobs);
+/// Of one rank's reducer: "reducer_0003.bin". Of its model's buffers: "buffers_0003.safetensors";
+/// rank 0's are with the parameters.
+std::string ReducerFileName(Rank rank);
+std::string BuffersFileName(Rank rank);
 
-/// Reads ROOT/step_NNNNNNNN, `path`, and compares every file with the manifest.
+/// \param path  ROOT/step_NNNNNNNN
 /// \error kNotFound  no folder or no manifest in it
-/// \error kDataLoss  manifest that does not parse, format from the future, file that is absent or
-/// whose
-///                   size or checksum differs
-absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+/// \error kDataLoss  a manifest that does not parse, of another format, or with names that reach out
+///                   of the folder
+absl::StatusOr<proto::CheckpointManifest> ReadManifest(const std::string& path);
+
+/// The bytes of one file of the checkpoint.
+/// \error kNotFound  the manifest does not have it
+/// \error kDataLoss  it is absent, or its size or checksum is not the manifest's: both values
+absl::StatusOr<std::string> ReadCheckpointFile(const std::string& path,
+                                               const proto::CheckpointManifest& manifest,
+                                               absl::string_view name);
+
+/// ReadManifest, and every file of it is as the manifest says.
+absl::StatusOr<proto::CheckpointManifest> VerifyCheckpoint(const std::string& path);
 
 /// The path that ROOT/latest names. \error kNotFound if there is none
 absl::StatusOr<std::string> LatestCheckpoint(const std::string& root);
+
+/// What to resume from.
+struct WholeCheckpoint {
+  std::string path;
+  proto::CheckpointManifest manifest;
+  std::vector<std::string> passed_over;  ///< newer ones, one line each: what is wrong with them
+};
+
+/// The newest checkpoint under `root` of which every file is as its manifest says: first those up to
+/// the step that ROOT/latest names, the highest step first, then later ones, which belong to a run
+/// that was given up by resuming from an earlier step.
+/// \error kNotFound  none, with what is wrong with those that are there
+absl::StatusOr<WholeCheckpoint> NewestWhole(const std::string& root);
+
+/// The reducer's state of `rank` in a world of `world_size`, from the files of the checkpoint's ranks:
+/// its own, or MergeReducerStates of those that become its. Empty bytes: the checkpoint has none.
+/// \error as ReadCheckpointFile and MergeReducerStates, with the file
+absl::StatusOr<MergedReducerState> ReducerStateFor(const std::string& path,
+                                                   const proto::CheckpointManifest& manifest,
+                                                   Rank rank, int world_size);
+
+/// For checkpoint_parts.h.
+/// A name without a folder, and not the manifest's.
+bool IsCheckpointFileName(absl::string_view name);
+/// The steps of all folders step_NNNNNNNN under `root`, ascending; none if there is no `root`.
+std::vector<Step> CheckpointSteps(const std::string& root);
 
 }  // namespace sluice

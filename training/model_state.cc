@@ -37,13 +37,4 @@ absl::StatusOr<std::string> SerializeNetwork(const Network& network) {
   });
 }
 
-absl::Status RestoreNetwork(const std::string& bytes, Network& network) {
-  return TorchGuard("restore the model", [&] {
-    std::istringstream in(bytes);
-    torch::serialize::InputArchive archive;
-    archive.load_from(in);
-    network.load(archive);
-  });
-}
-
 }  // namespace sluice

@@ -22,9 +22,8 @@ std::vector<NamedParameter> ParametersInBackwardOrder(const Network& network);
 /// Its fp32 buffers in registration order; the spans are valid as long as the network.
 std::vector<absl::Span<float>> FloatBuffersOf(const Network& network);
 
-/// Parameters and buffers as the bytes of a torch archive, and back.
-/// \error kInternal  wrapping what LibTorch threw, such as a parameter that the archive lacks
+/// Parameters and buffers as the bytes of a torch archive, for programs on LibTorch; this one does not
+/// read them back. \error kInternal  wrapping what LibTorch threw
 absl::StatusOr<std::string> SerializeNetwork(const Network& network);
-absl::Status RestoreNetwork(const std::string& bytes, Network& network);
 
 }  // namespace sluice

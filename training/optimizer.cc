@@ -1,9 +1,7 @@
 #include "training/optimizer.h"
 
 #include <torch/optim/adam.h>
-#include <torch/serialize/archive.h>
 
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,25 +35,6 @@ absl::StatusOr<std::unique_ptr<torch::optim::Optimizer>> MakeOptimizer(
 void StepWithLearningRate(torch::optim::Optimizer& optimizer, double learning_rate) {
   for (auto& group : optimizer.param_groups()) group.options().set_lr(learning_rate);
   optimizer.step();
-}
-
-absl::StatusOr<std::string> SerializeOptimizer(const torch::optim::Optimizer& optimizer) {
-  return TorchGuard("serialize the optimiser", [&] {
-    torch::serialize::OutputArchive archive;
-    optimizer.save(archive);
-    std::ostringstream out;
-    archive.save_to(out);
-    return out.str();
-  });
-}
-
-absl::Status RestoreOptimizer(const std::string& bytes, torch::optim::Optimizer& optimizer) {
-  return TorchGuard("restore the optimiser", [&] {
-    std::istringstream in(bytes);
-    torch::serialize::InputArchive archive;
-    archive.load_from(in);
-    optimizer.load(archive);
-  });
 }
 
 }  // namespace sluice

@@ -6,13 +6,15 @@
 #include <xxhash.h>
 
 #include <cmath>
+#include <limits>
+#include <map>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "base/version.h"
 #include "models/data/batch_sampler.h"
 #include "models/data/fashion_mnist.h"
 #include "models/data/image_batch.h"
@@ -24,12 +26,21 @@
 #include "training/gradient_hooks.h"
 #include "training/model_state.h"
 #include "training/optimizer.h"
+#include "training/safetensors.h"
 #include "training/schedule.h"
+#include "training/trainer_state.h"
 
 namespace sluice {
 namespace {
-constexpr char kModelFile[] = "model.pt";
-constexpr char kOptimizerFile[] = "optimizer.pt";
+
+constexpr char kArchiveFile[] = "model.pt";
+constexpr char kModelFile[] = "model.safetensors";
+constexpr char kOptimizerFile[] = "optimizer.safetensors";
+
+// Metadata of our safetensors.
+constexpr char kCompleted[] = "completed_steps";
+constexpr char kModel[] = "model";
+constexpr char kOptimizer[] = "optimizer";
 
 // The count of inter-op threads can be set once per process, before any is started.
 absl::Status LimitThreads(int threads) {
@@ -52,6 +63,14 @@ struct Parts {
   std::unique_ptr<torch::optim::Optimizer> optimizer;
 };
 
+absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) {
+  SLUICE_CHECK(rank.value >= 0 && rank.value < world_size, "a rank is below its world's size");
+  if (job.training().global_batch() >= world_size) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("training.global_batch is ", job.training().global_batch(), ", but there are ",
+                   world_size, " workers: each needs at least one sample per step"));
+}
+
 class TorchTrainer : public Trainer {
  public:
   explicit TorchTrainer(Parts parts)
@@ -67,7 +86,7 @@ class TorchTrainer : public Trainer {
   const std::vector<ParameterInfo>& parameters() const override { return infos_; }
 
   void Attach(GradientSink& sink) override {
-    SLUICE_CHECK(!hooks_.has_value(), "a trainer is attached to one sink, once");
+    hooks_.reset();  // their nodes go, and new ones are made
     std::vector<at::Tensor> tensors;
     for (size_t i = 0; i < parts_.parameters.size(); ++i) {
       tensors.push_back(parts_.parameters[i].tensor);
@@ -122,44 +141,137 @@ class TorchTrainer : public Trainer {
     return EvaluateShardOf(parts_.test, parts_.rank, parts_.world_size, *parts_.network);
   }
 
-  absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
-                                             const proto::CompressionPolicy& policy) override {
-    proto::CheckpointManifest manifest;
-    manifest.set_sluice_version(kVersion);
-    manifest.set_step(completed.value);
-    manifest.set_world_size(parts_.world_size);
-    manifest.set_samples_seen(completed.value * parts_.job.training().global_batch());
-    *manifest.mutable_job() = parts_.job;
-    *manifest.mutable_policy() = policy;
-    SLUICE_ASSIGN_OR_RETURN(std::string model, SerializeNetwork(*parts_.network));
-    SLUICE_ASSIGN_OR_RETURN(std::string optimizer, SerializeOptimizer(*parts_.optimizer));
-    return WriteCheckpoint(
-        directory, std::move(manifest),
-        {{kModelFile, std::move(model)}, {kOptimizerFile, std::move(optimizer)}});
+  absl::StatusOr<std::string> SaveState(Step completed) override {
+    return TorchGuard("save the trainer's state", [&] {
+      std::vector<int64_t> counts;
+      SafeTensors state = ModelState(completed);
+      for (SafeTensor& tensor : OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts)) {
+        state.tensors.push_back(std::move(tensor));
+      }
+      return WriteSafeTensors(state);
+    });
+  }
+
+  absl::StatusOr<Step> LoadState(absl::string_view bytes) override {
+    SLUICE_ASSIGN_OR_RETURN(const SafeTensors state, ReadSafeTensors(bytes));
+    return Restore(state, state);
+  }
+
+  absl::Status SetWorld(Rank rank, int world_size) override {
+    SLUICE_RETURN_IF_ERROR(CheckWorld(parts_.job, rank, world_size));
+    batches_.Restart([&] {
+      parts_.rank = rank;
+      parts_.world_size = world_size;
+    });
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<CheckpointBlob>> CheckpointFiles(Step completed) override {
+    using Blobs = std::vector<CheckpointBlob>;
+    return TorchGuard("save a checkpoint", [&]() -> absl::StatusOr<Blobs> {
+      Blobs blobs;
+      SafeTensors state;
+      if (parts_.rank != Rank(0)) {
+        state.tensors = BufferTensors(*parts_.network);
+        if (!state.tensors.empty()) {
+          blobs.push_back({BuffersFileName(parts_.rank), WriteSafeTensors(state)});
+        }
+        return blobs;
+      }
+      blobs.push_back({kModelFile, WriteSafeTensors(ModelState(completed))});
+      std::vector<int64_t> counts;
+      state.metadata = Metadata(completed);
+      state.tensors = OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts);
+      blobs.push_back({kOptimizerFile, WriteSafeTensors(state)});
+      SLUICE_ASSIGN_OR_RETURN(std::string archive, SerializeNetwork(*parts_.network));
+      blobs.push_back({kArchiveFile, std::move(archive)});
+      return blobs;
+    });
   }
 
   absl::StatusOr<Step> RestoreCheckpoint(const std::string& path) override {
-    SLUICE_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(path));
-    const proto::JobConfig& job = checkpoint.manifest.job();
-    if (job.model().name() != parts_.job.model().name() ||
-        job.optimizer().kind() != parts_.job.optimizer().kind()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path, ": written for model ", job.model().name(), " and optimizer ",
-                       job.optimizer().kind(), ", this job has ", parts_.job.model().name(),
-                       " and ", parts_.job.optimizer().kind()));
-    }
-    const CheckpointBlob* model = checkpoint.Find(kModelFile);
-    const CheckpointBlob* optimizer = checkpoint.Find(kOptimizerFile);
-    if (model == nullptr || optimizer == nullptr) {
-      return absl::DataLossError(absl::StrCat(path, ": its manifest lacks ",
-                                              model == nullptr ? kModelFile : kOptimizerFile));
-    }
-    SLUICE_RETURN_IF_ERROR(Annotate(RestoreNetwork(model->bytes, *parts_.network), path));
-    SLUICE_RETURN_IF_ERROR(Annotate(RestoreOptimizer(optimizer->bytes, *parts_.optimizer), path));
-    return Step(checkpoint.manifest.step());
+    SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
+    SLUICE_ASSIGN_OR_RETURN(const std::string model,
+                            ReadCheckpointFile(path, manifest, kModelFile));
+    SLUICE_ASSIGN_OR_RETURN(const std::string optimizer,
+                            ReadCheckpointFile(path, manifest, kOptimizerFile));
+    const auto restore = [&]() -> absl::StatusOr<Step> {
+      SLUICE_ASSIGN_OR_RETURN(const SafeTensors of_model, ReadSafeTensors(model));
+      SLUICE_ASSIGN_OR_RETURN(const SafeTensors of_optimizer, ReadSafeTensors(optimizer));
+      return Restore(of_model, of_optimizer);
+    };
+    const absl::StatusOr<Step> completed = restore();
+    if (!completed.ok()) return Annotate(completed.status(), path);
+    if (completed->value == manifest.step()) return completed;
+    return absl::DataLossError(absl::StrCat(path, ": its manifest is of step ", manifest.step(),
+                                            ", ", kModelFile, " of ", completed->value));
+  }
+
+  absl::Status RestoreBuffers(const std::string& path) override {
+    SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
+    const std::vector<SafeTensor> buffers = BufferTensors(*parts_.network);
+    if (buffers.empty() || manifest.world_size() < 1) return absl::OkStatus();
+    const Rank old(parts_.rank.value % manifest.world_size());
+    const std::string name = old == Rank(0) ? kModelFile : BuffersFileName(old);
+    SLUICE_ASSIGN_OR_RETURN(const std::string bytes, ReadCheckpointFile(path, manifest, name));
+    const auto from = ReadSafeTensors(bytes);
+    return Annotate(from.ok() ? RestoreTensors(*from, buffers) : from.status(),
+                    absl::StrCat(path, "/", name));
+  }
+
+  absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
+                                             const proto::CompressionPolicy& policy) override {
+    proto::CheckpointManifest manifest;
+    manifest.set_step(completed.value);
+    manifest.set_world_size(1);
+    manifest.set_samples_seen(completed.value * parts_.job.training().global_batch());
+    *manifest.mutable_job() = parts_.job;
+    *manifest.mutable_policy() = policy;
+    SLUICE_ASSIGN_OR_RETURN(const auto blobs, CheckpointFiles(completed));
+    SLUICE_ASSIGN_OR_RETURN(const auto files, WritePart(directory, completed, blobs));
+    return CommitCheckpoint(directory, std::move(manifest), files, std::numeric_limits<int>::max());
   }
 
  private:
+  std::map<std::string, std::string> Metadata(Step completed) const {
+    return {{"format", "pt"},
+            {kModel, parts_.job.model().name()},
+            {kOptimizer, parts_.job.optimizer().kind()},
+            {kCompleted, absl::StrCat(completed.value)}};
+  }
+
+  SafeTensors ModelState(Step completed) const {
+    SafeTensors state{Metadata(completed), ParameterTensors(parts_.parameters)};
+    for (SafeTensor& tensor : BufferTensors(*parts_.network)) {
+      state.tensors.push_back(std::move(tensor));
+    }
+    return state;
+  }
+
+  absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer) {
+    std::map<std::string, std::string> metadata = model.metadata;
+    if (metadata[kModel] != parts_.job.model().name() ||
+        metadata[kOptimizer] != parts_.job.optimizer().kind()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "written for model \"", metadata[kModel], "\" and optimizer \"", metadata[kOptimizer],
+          "\", this job has ", parts_.job.model().name(), " and ", parts_.job.optimizer().kind()));
+    }
+    int64_t completed = 0;
+    if (!absl::SimpleAtoi(metadata[kCompleted], &completed) || completed < 0) {
+      return absl::DataLossError(absl::StrCat("its ", kCompleted, " are \"", metadata[kCompleted],
+                                              "\", expected a number of steps"));
+    }
+    return TorchGuard("restore the trainer's state", [&]() -> absl::StatusOr<Step> {
+      std::vector<SafeTensor> into = ParameterTensors(parts_.parameters);
+      for (SafeTensor& tensor : BufferTensors(*parts_.network)) into.push_back(std::move(tensor));
+      SLUICE_RETURN_IF_ERROR(CheckTensors(model, into));
+      SLUICE_RETURN_IF_ERROR(
+          RestoreOptimizerTensors(optimizer, parts_.parameters, *parts_.optimizer));
+      SLUICE_RETURN_IF_ERROR(RestoreTensors(model, into));
+      return Step(completed);
+    });
+  }
+
   // On the loader thread, the only one that uses the sampler.
   absl::StatusOr<ImageBatch> MakeSlice(Step step) {
     const absl::Span<const int64_t> batch = parts_.sampler.GlobalBatch(step);
@@ -194,12 +306,7 @@ class TorchTrainer : public Trainer {
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size) {
   const int64_t global_batch = job.training().global_batch();
-  SLUICE_CHECK(rank.value >= 0 && rank.value < world_size, "a rank is below its world's size");
-  if (global_batch < world_size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("training.global_batch is ", global_batch, ", but there are ", world_size,
-                     " workers: each needs at least one sample per step"));
-  }
+  SLUICE_RETURN_IF_ERROR(CheckWorld(job, rank, world_size));
   SLUICE_RETURN_IF_ERROR(LimitThreads(job.training().threads()));
   SLUICE_ASSIGN_OR_RETURN(ImageSet train, LoadFashionMnist(job.data().path(), Split::kTrain));
   SLUICE_ASSIGN_OR_RETURN(ImageSet test, LoadFashionMnist(job.data().path(), Split::kTest));

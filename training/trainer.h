@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "proto/job.pb.h"
 #include "proto/policy.pb.h"
+#include "training/checkpoint_parts.h"
 
 namespace sluice {
 
@@ -56,7 +58,8 @@ class Trainer {
   virtual const std::vector<ParameterInfo>& parameters() const = 0;
 
   /// Lets backward write gradients straight into the sink's storage and tell it when each is final.
-  /// Once, before the first step; `sink` must outlive the trainer's last step.
+  /// Before the first step, and again for another sink, between steps; `sink` must outlive the last
+  /// step before the next one is attached.
   virtual void Attach(GradientSink& sink) = 0;
 
   /// Steps that the job has, from its `steps` or `epochs`.
@@ -84,22 +87,46 @@ class Trainer {
   /// This rank's shard of the test set: each sample is in exactly one shard.
   virtual absl::StatusOr<EvaluationSums> EvaluateShard() = 0;
 
-  /// Writes a whole checkpoint of `completed` steps under `directory`, or nothing: temporary
-  /// folder, fsync, rename, then `latest` (docs/training.md has the layout).
-  /// \param policy  the plan in force, for the manifest; version 0 = raw
-  /// \return its path
-  /// \error kResourceExhausted, kPermissionDenied and others of the file system, with the path
-  virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
-                                                     const proto::CompressionPolicy& policy) = 0;
+  /// Parameters, buffers and optimiser state after `completed` steps, as safetensors (safetensors.h):
+  /// what a rank that comes later needs to go on with the same bits. A copy.
+  /// \error kInternal  wrapping what LibTorch threw
+  virtual absl::StatusOr<std::string> SaveState(Step completed) = 0;
+
+  /// Takes over what SaveState gave on another rank or in another process.
+  /// \return steps completed, so the number of the step to go on with
+  /// \error kDataLoss            no such state
+  /// \error kFailedPrecondition  of another model or optimiser: names the difference. After either
+  ///                             nothing was changed
+  virtual absl::StatusOr<Step> LoadState(absl::string_view bytes) = 0;
+
+  /// This rank is `rank` of `world_size` from now on: its slices and shards are. Steps, order of
+  /// samples and learning rates stay. Between steps; another sink may be attached afterwards.
+  /// \error kInvalidArgument  global_batch smaller than the world size; nothing was changed
+  virtual absl::Status SetWorld(Rank rank, int world_size) = 0;
+
+  /// This rank's files of a checkpoint of `completed` steps: the model and the optimiser on rank 0,
+  /// the buffers on others, if there are any (docs/checkpoints.md). Copies.
+  virtual absl::StatusOr<std::vector<CheckpointBlob>> CheckpointFiles(Step completed) = 0;
 
   /// Sets parameters, buffers and optimiser state to those of the checkpoint at `path`
-  /// (ROOT/step_..., as SaveCheckpoint returned it).
-  /// \return steps completed, so the number of the step to go on with
+  /// (ROOT/step_...).
+  /// \return steps completed
   /// \error kNotFound            no checkpoint there
-  /// \error kDataLoss            a file whose size or checksum is not the manifest's; nothing was
+  /// \error kDataLoss            a file whose size or checksum is not the manifest's, or damaged
+  /// \error kFailedPrecondition  it was written for another model or optimiser. After any nothing was
   ///                             changed
-  /// \error kFailedPrecondition  it was written for another model or optimiser
   virtual absl::StatusOr<Step> RestoreCheckpoint(const std::string& path) = 0;
+
+  /// Sets the buffers alone to those that this rank had in the checkpoint at `path`; in another world,
+  /// to those of rank % its world size. For ranks that got all else from one rank's LoadState.
+  /// \error as RestoreCheckpoint
+  virtual absl::Status RestoreBuffers(const std::string& path) = 0;
+
+  /// Writes a checkpoint of this rank alone (checkpoint_parts.h), and keeps older ones.
+  /// \param policy  the plan in force, for the manifest; version 0 = raw
+  /// \return its path
+  virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
+                                                     const proto::CompressionPolicy& policy) = 0;
 };
 
 }  // namespace sluice

@@ -79,6 +79,11 @@ class NcclReducer : public Reducer {
   }
 
   absl::Status Start() {
+    if (options_.initial_plan.version > 0) {
+      CodecPlan plan = options_.initial_plan;
+      plan.effective_step = options_.first_step;
+      SLUICE_RETURN_IF_ERROR(plans_.Offer(plan, layout_));
+    }
     std::unique_lock<std::mutex> lock(mu_);
     comm_thread_ = std::thread([this] { RunCommThread(); });
     wake_loop_.wait(lock, [&] { return up_; });
@@ -146,6 +151,19 @@ class NcclReducer : public Reducer {
     wake_comm_.notify_one();
     wake_loop_.wait(lock, [&] { return !mean_.has_value(); });
     return failure_;
+  }
+
+  absl::Status Transfer(Rank, absl::Span<const int> to, std::string&) override {
+    if (to.empty()) return absl::OkStatus();
+    return absl::UnimplementedError("NCCL reducer: bytes of one rank go over the UCX transport");
+  }
+
+  // Nothing is lost, so there is nothing to keep.
+  absl::StatusOr<std::string> SaveState() override { return std::string(); }
+  absl::Status LoadState(absl::string_view bytes, int64_t) override {
+    if (bytes.empty()) return absl::OkStatus();
+    return absl::UnimplementedError(
+        absl::StrCat("NCCL reducer: ", bytes.size(), " bytes of a state that only encoding has"));
   }
 
   absl::Status OfferPlan(CodecPlan plan) override {

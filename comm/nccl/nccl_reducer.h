@@ -43,6 +43,7 @@ absl::StatusOr<std::string> NewNcclId(const GpuLibrary& gpu);
 /// - BucketTimes: `started` is when the bucket was put into the stream; nothing is encoded. link()
 ///   knows nothing.
 /// - forward_first has no effect: the stream is served in order.
+/// - Transfer is kUnimplemented; states are empty.
 /// - Residuals are zero: nothing is lost. error_feedback and seed have no effect.
 ///
 /// \param id   of NewNcclId, the same on all ranks; not used in a world of one

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -32,6 +33,16 @@ int64_t NowNs() {
 
 // Each step has two turns of low-rank tensors, one per exchange.
 Step Turn(Step step, int exchange) { return Step(2 * step.value + exchange); }
+
+absl::Span<const std::byte> BytesOf(absl::Span<const float> floats) {
+  return {reinterpret_cast<const std::byte*>(floats.data()), floats.size() * sizeof(float)};
+}
+
+std::vector<float> FloatsOf(absl::Span<const std::byte> bytes) {
+  std::vector<float> floats(bytes.size() / sizeof(float));
+  if (!floats.empty()) std::memcpy(floats.data(), bytes.data(), bytes.size());
+  return floats;
+}
 
 }  // namespace
 
@@ -330,6 +341,46 @@ std::vector<float> BucketCodec::Residual(int tensor) const {
   if (residual.empty()) return std::vector<float>(elements, 0.0f);
   const auto part = residual.subspan(static_cast<size_t>(place.offset), elements);
   return std::vector<float>(part.begin(), part.end());
+}
+
+void BucketCodec::Save(ReducerState& state, SavedFactors& factors) const {
+  factors.resize(shape_.tensors.size());
+  const absl::Span<const float> residual = residual_.span();
+  for (size_t i = 0; i < shape_.tensors.size(); ++i) {
+    const int t = shape_.tensors[i];
+    ReducerState::Tensor& tensor = state.tensors[static_cast<size_t>(t)];
+    if (!residual.empty()) {
+      tensor.residual =
+          BytesOf(residual.subspan(static_cast<size_t>(layout_.places()[t].offset),
+                                   static_cast<size_t>(layout_.tensors()[t].elements)));
+    }
+    if (low_rank_[i] == nullptr) continue;
+    factors[i] = low_rank_[i]->Save();
+    tensor.reduced = factors[i].reduced;
+    tensor.left = BytesOf(factors[i].left);
+    tensor.right = BytesOf(factors[i].right);
+  }
+}
+
+absl::Status BucketCodec::Load(const ReducerState& state) {
+  for (size_t i = 0; i < shape_.tensors.size(); ++i) {
+    const int t = shape_.tensors[i];
+    const TensorInfo& info = layout_.tensors()[t];
+    const ReducerState::Tensor& tensor = state.tensors[static_cast<size_t>(t)];
+    if (options_.error_feedback && !tensor.residual.empty()) {
+      if (residual_.span().empty()) residual_ = AlignedFloats(shape_.elements);
+      std::memcpy(residual_.span().data() + layout_.places()[t].offset, tensor.residual.data(),
+                  tensor.residual.size());
+    }
+    if (tensor.left.empty()) continue;
+    low_rank_[i] = std::make_unique<LowRankTensor>(info.rows, info.elements / info.rows, /*rank=*/1,
+                                                   RandomKey(options_.seed).With(info.name));
+    const absl::Status restored =
+        low_rank_[i]->Restore({tensor.reduced, FloatsOf(tensor.left), FloatsOf(tensor.right)});
+    if (restored.ok()) continue;
+    return absl::DataLossError(absl::StrCat("tensor ", info.name, ": ", restored.message()));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace sluice

@@ -17,6 +17,7 @@
 #include "comm/reducer/codec_plan.h"
 #include "comm/reducer/float_loops.h"
 #include "comm/reducer/frame_header.h"
+#include "comm/reducer/reducer_state.h"
 #include "comm/reducer/window_snapshot.h"
 #include "comm/reducer/wire_plan.h"
 
@@ -73,6 +74,14 @@ class BucketCodec : public ChunkCodec {
 
   /// Of tensor `tensor` of the layout; zeros where nothing was lost.
   std::vector<float> Residual(int tensor) const;
+
+  /// Low-rank warm state that has been saved, by place in the bucket; it must outlive the
+  /// ReducerState that borrows it.
+  using SavedFactors = std::vector<LowRankState>;
+  /// Between steps: fills in this bucket's tensors of `state`, which borrow from this and `factors`.
+  void Save(ReducerState& state, SavedFactors& factors) const;
+  /// Before the first plan. \error kDataLoss  factors that are not this tensor's: names it
+  absl::Status Load(const ReducerState& state);
 
   /// Time spent since Start: on error feedback and encoding, and on decoding.
   absl::Duration encode_time() const { return encode_time_; }

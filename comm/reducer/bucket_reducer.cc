@@ -7,7 +7,9 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "comm/collective/transfer.h"
 #include "comm/reducer/float_loops.h"
+#include "comm/reducer/reducer_state.h"
 
 namespace sluice {
 namespace {
@@ -19,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 // with it the tag would be kSnapshotTag.
 constexpr uint32_t kFirstMeanSlot = BucketLayout::kMaxBuckets;
 constexpr uint32_t kMeanSlots = 128;
+constexpr uint32_t kTransferSlot = kFirstMeanSlot + kMeanSlots;
 
 uint32_t OperationName(Step step, uint32_t exchange, uint32_t slot) {
   return (static_cast<uint32_t>(step.value) & 0x7fff) << 17 | exchange << 16 | slot;
@@ -37,6 +40,7 @@ BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout
                                                         options.window_steps, options.window_decay)
                    : std::nullopt),
       links_(options.world_size),
+      step_(options.first_step - 1),
       times_(layout.buckets().size()) {
   const BucketCodecOptions codec_options = {transport.self(), options.error_feedback, options.seed,
                                             windows_ ? &*windows_ : nullptr, &links_};
@@ -186,6 +190,57 @@ absl::Status BucketReducer::Mean(int number, absl::Span<float> data) {
                                     absl::Now() + options_.timeout},
                                    {}, data, mean_buffers_));
   Scale(1.0f / static_cast<float>(options_.world_size), data);
+  return absl::OkStatus();
+}
+
+absl::Status BucketReducer::Transfer(Rank from, absl::Span<const int> to, std::string& bytes) {
+  return sluice::Transfer(transport_, OperationName(step_, 0, kTransferSlot), options_.timeout,
+                          from, to, bytes);
+}
+
+std::string BucketReducer::SaveState() const {
+  ReducerState state;
+  state.next_step = step_ + 1;
+  state.world_size = options_.world_size;
+  state.rank = transport_.self();
+  state.chunk_key = ChunkKey(layout_);
+  for (const TensorInfo& tensor : layout_.tensors()) {
+    state.tensors.emplace_back();
+    state.tensors.back().name = tensor.name;
+    state.tensors.back().elements = tensor.elements;
+  }
+  std::vector<BucketCodec::SavedFactors> factors(codecs_.size());  // until it is written
+  for (size_t b = 0; b < codecs_.size(); ++b) codecs_[b].Save(state, factors[b]);
+  if (windows_) windows_->Save(state);
+  return WriteReducerState(state);
+}
+
+absl::Status BucketReducer::LoadState(absl::string_view bytes, int64_t decided_window) {
+  SLUICE_ASSIGN_OR_RETURN(const ReducerState state, ReadReducerState(bytes));
+  if (state.rank != transport_.self() || state.world_size != options_.world_size ||
+      state.next_step != step_ + 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reducer state of ", ToString(state.rank), " of ", state.world_size,
+                     " before ", ToString(state.next_step), ", this is ",
+                     ToString(transport_.self()), " of ", options_.world_size, " before ",
+                     ToString(step_ + 1), ": MergeReducerStates makes one fit"));
+  }
+  if (state.tensors.size() != layout_.tensors().size()) {
+    return absl::FailedPreconditionError(absl::StrCat("reducer state of ", state.tensors.size(),
+                                                      " tensors, the model has ",
+                                                      layout_.tensors().size()));
+  }
+  for (size_t t = 0; t < state.tensors.size(); ++t) {
+    const TensorInfo& mine = layout_.tensors()[t];
+    if (state.tensors[t].name == mine.name && state.tensors[t].elements == mine.elements) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "reducer state of tensor \"", state.tensors[t].name, "\" with ", state.tensors[t].elements,
+        " elements, the model has \"", mine.name, "\" with ", mine.elements, " there"));
+  }
+  for (BucketCodec& codec : codecs_) SLUICE_RETURN_IF_ERROR(codec.Load(state));
+  if (!windows_) return absl::OkStatus();
+  SLUICE_RETURN_IF_ERROR(windows_->Load(state));
+  KeepProfiler(windows_->SendAgain(decided_window, transport_));
   return absl::OkStatus();
 }
 

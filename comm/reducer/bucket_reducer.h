@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/ids.h"
@@ -82,6 +84,13 @@ class BucketReducer {
 
   /// data[i] = mean over ranks. \param number  of this mean after the last step, from 0
   absl::Status Mean(int number, absl::Span<float> data);
+
+  /// Copies `bytes` of `from` to the ranks of `to`: transfer.h.
+  absl::Status Transfer(Rank from, absl::Span<const int> to, std::string& bytes);
+
+  /// Between steps: Reducer::SaveState and LoadState.
+  std::string SaveState() const;
+  absl::Status LoadState(absl::string_view bytes, int64_t decided_window);
 
   std::vector<float> residual(int tensor) const {
     return codecs_[static_cast<size_t>(layout_.places()[tensor].bucket)].Residual(tensor);

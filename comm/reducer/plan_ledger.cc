@@ -14,7 +14,7 @@ PlanLedger::PlanLedger(const BucketLayout& layout) : layout_(layout) {
   held_[0].codecs.resize(layout.tensors().size());
 }
 
-absl::Status PlanLedger::Offer(CodecPlan plan) {
+absl::Status PlanLedger::Check(const CodecPlan& plan) const {
   if (plan.codecs.size() != layout_.tensors().size()) {
     return absl::InvalidArgumentError(absl::StrCat("plan ", plan.version, ": ", plan.codecs.size(),
                                                    " codecs for ", layout_.tensors().size(),
@@ -25,6 +25,20 @@ absl::Status PlanLedger::Offer(CodecPlan plan) {
         Annotate(ValidateCodec(plan.codecs[t]),
                  absl::StrCat("plan ", plan.version, ", tensor ", layout_.tensors()[t].name)));
   }
+  return absl::OkStatus();
+}
+
+absl::Status PlanLedger::Begin(CodecPlan plan) {
+  if (plan.version == 0) return absl::OkStatus();
+  SLUICE_RETURN_IF_ERROR(Check(plan));
+  newest_ = last_agreed_ = in_force_ = plan.version;
+  held_.clear();
+  held_.emplace(plan.version, std::move(plan));
+  return absl::OkStatus();
+}
+
+absl::Status PlanLedger::Offer(CodecPlan plan) {
+  SLUICE_RETURN_IF_ERROR(Check(plan));
   if (plan.version <= newest_) return absl::OkStatus();
   newest_ = plan.version;
   held_.emplace(plan.version, std::move(plan));

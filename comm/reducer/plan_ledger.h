@@ -27,6 +27,10 @@ class PlanLedger {
   /// Plan 0, raw for every tensor, is in force.
   explicit PlanLedger(const BucketLayout& layout);
 
+  /// `plan` is in force instead, from the first step on, and known to all ranks; version 0 changes
+  /// nothing. Before anything else. \error as Offer
+  absl::Status Begin(CodecPlan plan);
+
   /// Takes a plan with a version above newest(); ignores others.
   /// \error kInvalidArgument  wrong number of codecs, or a codec out of range: names the tensor
   absl::Status Offer(CodecPlan plan);
@@ -42,6 +46,8 @@ class PlanLedger {
   const CodecPlan& InForce(Step step);
 
  private:
+  absl::Status Check(const CodecPlan& plan) const;
+
   const BucketLayout& layout_;
   std::map<uint32_t, CodecPlan> held_;  // a map: nodes stay in place while others are added
   std::vector<uint32_t> agreed_;        // not in force yet, ascending

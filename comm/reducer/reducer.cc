@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -63,6 +64,7 @@ class ThreadedReducer : public Reducer {
         missing_(layout_.buckets().size()),
         ready_(layout_.tensors().size()),
         ledger_(layout_),
+        step_(options.first_step - 1),
         full_(layout_.buckets().size()),
         ready_times_(layout_.buckets().size()),
         times_(layout_.buckets().size()),
@@ -85,6 +87,7 @@ class ThreadedReducer : public Reducer {
   }
 
   absl::Status Start(TransportFactory make_transport) {
+    SLUICE_RETURN_IF_ERROR(Annotate(ledger_.Begin(options_.initial_plan), "reducer"));
     std::unique_lock<std::mutex> lock(mu_);
     comm_thread_ = std::thread(
         [this, make_transport = std::move(make_transport)] { RunCommThread(make_transport); });
@@ -100,6 +103,7 @@ class ThreadedReducer : public Reducer {
 
   void BeginStep(Step step) override {
     SLUICE_CHECK(!in_step_, "Finish comes before the next BeginStep");
+    SLUICE_CHECK(step >= options_.first_step, "steps begin with the first one");
     in_step_ = true;
     std::fill(ready_.begin(), ready_.end(), false);
     for (size_t b = 0; b < missing_.size(); ++b) missing_[b] = layout_.buckets()[b].tensors.size();
@@ -152,13 +156,25 @@ class ThreadedReducer : public Reducer {
   std::optional<LinkEstimate> link(Rank peer) const override { return bucket_reducer_->link(peer); }
 
   absl::Status AllReduceMean(absl::Span<float> data) override {
-    SLUICE_CHECK(!in_step_, "AllReduceMean comes between steps");
-    std::unique_lock<std::mutex> lock(mu_);
-    if (!failure_.ok()) return failure_;
-    mean_ = Mean{means_++, data};
-    WakeComm();
-    wake_loop_.wait(lock, [&] { return !mean_.has_value(); });
-    return failure_;
+    const int number = means_++;
+    return Communicate("mean", [&] { return bucket_reducer_->Mean(number, data); });
+  }
+
+  absl::Status Transfer(Rank from, absl::Span<const int> to, std::string& bytes) override {
+    return Communicate("state", [&] { return bucket_reducer_->Transfer(from, to, bytes); });
+  }
+
+  absl::StatusOr<std::string> SaveState() override {
+    std::string bytes;
+    SLUICE_RETURN_IF_ERROR(OnCommThread([&] {
+      bytes = bucket_reducer_->SaveState();
+      return absl::OkStatus();
+    }));
+    return bytes;
+  }
+
+  absl::Status LoadState(absl::string_view bytes, int64_t decided_window) override {
+    return OnCommThread([&] { return bucket_reducer_->LoadState(bytes, decided_window); });
   }
 
   absl::Status OfferPlan(CodecPlan plan) override {
@@ -179,10 +195,27 @@ class ThreadedReducer : public Reducer {
   }
 
  private:
-  struct Mean {
-    int number = 0;
-    absl::Span<float> data;
-  };
+  using Work = absl::FunctionRef<absl::Status()>;
+
+  // Between steps: lets the comm thread do `work` and waits for it.
+  absl::Status OnCommThread(Work work) {
+    SLUICE_CHECK(!in_step_, "means, transfers and states come between steps");
+    std::unique_lock<std::mutex> lock(mu_);
+    if (!failure_.ok()) return failure_;
+    work_.emplace(work);
+    WakeComm();
+    wake_loop_.wait(lock, [&] { return !work_.has_value(); });
+    return worked_;
+  }
+
+  // The same for work with other ranks: after an error nobody knows where these are.
+  absl::Status Communicate(absl::string_view what, Work work) {
+    const absl::Status status = OnCommThread(work);
+    if (status.ok()) return status;
+    const std::lock_guard<std::mutex> lock(mu_);
+    if (failure_.ok()) failure_ = Annotate(status, absl::StrCat(what, " after ", ToString(step_)));
+    return failure_;
+  }
 
   void HandOver(int bucket) {
     const std::lock_guard<std::mutex> lock(mu_);
@@ -223,13 +256,13 @@ class ThreadedReducer : public Reducer {
   void Serve(std::unique_lock<std::mutex>& lock) {
     for (;;) {
       wake_comm_.wait(lock, [&] {
-        return stop_ || mean_.has_value() || in_flight_ > 0 || CanStart() ||
+        return stop_ || work_.has_value() || in_flight_ > 0 || CanStart() ||
                bucket_reducer_->window_leaving();
       });
       if (stop_) return;
-      if (mean_.has_value()) {
+      if (work_.has_value()) {
         busy_ = true;
-        ServeMean(lock);
+        ServeWork(lock);
         busy_ = false;
       } else if (CanStart()) {
         StartNext(lock);
@@ -246,14 +279,13 @@ class ThreadedReducer : public Reducer {
            bucket_reducer_->CanStart(static_cast<int>(next_));
   }
 
-  void ServeMean(std::unique_lock<std::mutex>& lock) {
-    const Mean mean = *mean_;
+  void ServeWork(std::unique_lock<std::mutex>& lock) {
     absl::Status status = aborted_;
     lock.unlock();
-    if (status.ok()) status = bucket_reducer_->Mean(mean.number, mean.data);
+    if (status.ok()) status = (*work_)();
     lock.lock();
-    if (!status.ok()) failure_ = Annotate(status, absl::StrCat("mean after ", ToString(step_)));
-    mean_.reset();
+    worked_ = status;
+    work_.reset();
     wake_loop_.notify_one();
   }
 
@@ -367,7 +399,7 @@ class ThreadedReducer : public Reducer {
   int in_flight_ = 0;               // buckets
   Transport* transport_ = nullptr;  // for Abort
   PlanLedger ledger_;
-  Step step_{-1};
+  Step step_;                                // begun last
   uint32_t newest_plan_ = 0;                 // sampled at BeginStep
   Clock::time_point begin_;                  // of the step
   std::vector<bool> full_;                   // by bucket
@@ -375,9 +407,10 @@ class ThreadedReducer : public Reducer {
   std::vector<BucketTimes> times_;
   bool any_full_ = false;
   Clock::time_point first_full_;
-  size_t next_;     // bucket to start; all are between steps
-  size_t reduced_;  // how many buckets are; all of them between steps
-  std::optional<Mean> mean_;
+  size_t next_;               // bucket to start; all are between steps
+  size_t reduced_;            // how many buckets are; all of them between steps
+  std::optional<Work> work_;  // that the step loop waits for
+  absl::Status worked_;       // what it came to
   ReductionStats stats_;
   absl::Status aborted_;
   absl::Status failure_;

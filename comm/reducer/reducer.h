@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -85,6 +86,10 @@ class Reducer {
     /// A profiler that is lost costs a warning; training goes on.
     int64_t window_steps = 0;
     double window_decay = 1;  ///< in (0, 1]
+    /// The first one that BeginStep gets; means, transfers and states before it belong to it.
+    Step first_step;
+    /// In force at the first step, whatever its effective_step; the same on all ranks. Version 0: raw.
+    CodecPlan initial_plan;
   };
 
   /// Makes the transport on the comm thread, which alone may use it and destroys it at its end.
@@ -143,8 +148,26 @@ class Reducer {
 
   virtual const BucketLayout& layout() const = 0;
 
-  /// The residual of `tensor`, zeros where nothing was lost. For tests and checkpoints, between
-  /// steps.
+  /// Copies `bytes` of `from`, of any length, to the ranks of `to`, whose own are replaced. Between
+  /// steps; every rank may call, at the same point and with the same arguments: the others return at
+  /// once. Blocks, up to the timeout for every piece of transfer.h. A failure ends the reducer as in
+  /// Finish. \error kDataLoss, kResourceExhausted as there, and of the transport
+  virtual absl::Status Transfer(Rank from, absl::Span<const int> to, std::string& bytes) = 0;
+
+  /// What this rank's next steps depend on beside the plan and the parameters: residuals, warm state
+  /// of low-rank tensors, the window so far (reducer_state.h). Between steps; a copy.
+  /// \error of the first failed collective: there is no consistent state any more
+  virtual absl::StatusOr<std::string> SaveState() = 0;
+
+  /// Takes over what SaveState gave before the same step, so that all further bits are those of the
+  /// reducer it came from. Before the first step, on all ranks or on none: warm states must be equal.
+  /// \param decided_window  the last complete window is measured again if its number is above
+  /// \error kDataLoss            no reducer's state
+  /// \error kFailedPrecondition  of another rank, world, step or model: names both. After either the
+  ///                             reducer is not to be used
+  virtual absl::Status LoadState(absl::string_view bytes, int64_t decided_window) = 0;
+
+  /// The residual of `tensor`, zeros where nothing was lost. For tests, between steps.
   virtual std::vector<float> residual(int tensor) const = 0;
 };
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -80,8 +81,62 @@ absl::Status SnapshotSender::EndStep(Step step, Transport& transport) {
     std::memcpy(message_.data() + kSnapshotHeaderBytes, accumulator_.data(),
                 accumulator_.size() * sizeof(float));
   }
+  message_window_ = window;
+  return SendMessage(transport);
+}
+
+absl::Status SnapshotSender::SendMessage(Transport& transport) {
   in_flight_ = transport.Send(profiler_, kSnapshotTag, message_);
   return RetireFinished(transport);
+}
+
+void SnapshotSender::Save(ReducerState& state) const {
+  state.window = window_;
+  if (window_ >= 0) {
+    state.window_weight = weight_;
+    state.window_sums = {reinterpret_cast<const std::byte*>(accumulator_.data()),
+                         accumulator_.size() * sizeof(float)};
+  }
+  if (message_window_ >= 0) state.sent_window = message_;
+}
+
+absl::Status SnapshotSender::Load(const ReducerState& state) {
+  const bool begun = state.window >= 0;
+  if (!begun && state.sent_window.empty()) return absl::OkStatus();
+  if (state.chunk_key != ChunkKey(layout_) ||
+      (begun && state.window != state.next_step.value / window_steps_)) {
+    SLUICE_LOG(Warning, "the window that ", ToString(state.next_step),
+               " belongs to is measured from there on: what was saved of it belongs to other "
+               "buckets or to windows of another length");
+    return absl::OkStatus();
+  }
+  if (begun) {
+    if (state.window_sums.size() != accumulator_.size() * sizeof(float)) {
+      return absl::DataLossError(absl::StrCat("reducer state: window of ", state.window_sums.size(),
+                                              " bytes, expected ",
+                                              accumulator_.size() * sizeof(float)));
+    }
+    window_ = state.window;
+    weight_ = state.window_weight;
+    if (!accumulator_.empty()) {
+      std::memcpy(accumulator_.data(), state.window_sums.data(), state.window_sums.size());
+    }
+  }
+  if (state.sent_window.empty()) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const SnapshotHeader header, ReadSnapshotHeader(state.sent_window));
+  if (state.sent_window.size() != message_.size()) {
+    return absl::DataLossError(absl::StrCat("reducer state: window's message of ",
+                                            state.sent_window.size(), " bytes, expected ",
+                                            message_.size()));
+  }
+  if (header.last_step.value + 1 != (header.window + 1) * window_steps_) return absl::OkStatus();
+  std::copy(state.sent_window.begin(), state.sent_window.end(), message_.begin());
+  message_window_ = header.window;
+  return absl::OkStatus();
+}
+
+absl::Status SnapshotSender::SendAgain(int64_t decided, Transport& transport) {
+  return message_window_ > decided ? SendMessage(transport) : absl::OkStatus();
 }
 
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "comm/reducer/bucket_layout.h"
+#include "comm/reducer/reducer_state.h"
 #include "comm/reducer/snapshot_message.h"
 #include "comm/transport/transport.h"
 
@@ -60,7 +61,17 @@ class SnapshotSender {
   /// Waits until it has left, or Transport::Wake. \pre leaving() \error of a send that failed
   absl::Status AwaitLeave(Transport& transport);
 
+  /// Between steps: what the next steps' windows depend on, borrowed from this.
+  void Save(ReducerState& state) const;
+  /// Takes over the window of state.next_step and the last part sent. Drops, with a warning, what
+  /// was measured over other steps or for other chunks. Before the first step.
+  /// \error kDataLoss  parts of another size
+  absl::Status Load(const ReducerState& state);
+  /// Sends the loaded part again if its window is above `decided`. \error of a send that failed
+  absl::Status SendAgain(int64_t decided, Transport& transport);
+
  private:
+  absl::Status SendMessage(Transport& transport);
   absl::Span<float> accumulated(int bucket, int64_t offset, size_t size);
   absl::Status RetireFinished(Transport& transport);
 
@@ -73,7 +84,8 @@ class SnapshotSender {
   double weight_ = 0;               // of the steps before the current one
   std::vector<int64_t> offsets_;    // of each bucket's chunk, in floats
   std::vector<float> accumulator_;  // my chunk of every bucket
-  std::vector<std::byte> message_;  // in flight, or free
+  std::vector<std::byte> message_;  // the last complete part; in flight, or free
+  int64_t message_window_ = -1;     // of message_; -1: there was none yet
   std::optional<RequestId> in_flight_;
 };
 

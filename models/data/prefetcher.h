@@ -59,6 +59,17 @@ class Prefetcher {
     return item;
   }
 
+  /// Runs `change` while no item is being made, and forgets those made before: for what `make`
+  /// depends on. The taker's.
+  template <class Change>
+  void Restart(Change change) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    ready_.clear();
+    first_ = next_ = -1;
+    wake_taker_.wait(lock, [this] { return !making_; });
+    change();
+  }
+
  private:
   void Run() {
     SetThreadName("loader");
@@ -69,10 +80,15 @@ class Prefetcher {
       });
       if (stop_) return;
       const int64_t index = next_;
+      making_ = true;
       lock.unlock();
       absl::StatusOr<Item> item = make_(index);
       lock.lock();
-      if (index != next_) continue;  // the taker went elsewhere meanwhile
+      making_ = false;
+      if (index != next_) {  // the taker went elsewhere meanwhile
+        wake_taker_.notify_one();
+        continue;
+      }
       ready_.push_back(std::move(item));
       ++next_;
       wake_taker_.notify_one();
@@ -89,6 +105,7 @@ class Prefetcher {
   std::deque<absl::StatusOr<Item>> ready_;  // items first_ .. next_ - 1
   int64_t first_ = -1;                      // what Take expects next; -1 before the first Take
   int64_t next_ = -1;                       // what the loader makes next
+  bool making_ = false;
   bool stop_ = false;
   std::thread loader_;  // last: it uses all of the above
 };

@@ -1,6 +1,7 @@
 #include "policies/compression/accordion.h"
 
 #include <cmath>
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -67,6 +68,21 @@ absl::StatusOr<AccordionPolicy::Choices> AccordionPolicy::Choose(
   }
   norms_ = std::move(norms);
   return choices;
+}
+
+std::string AccordionPolicy::SaveState() const {
+  static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they are");
+  return std::string(reinterpret_cast<const char*>(norms_.data()), norms_.size() * sizeof(double));
+}
+
+absl::Status AccordionPolicy::RestoreState(absl::string_view bytes) {
+  if (bytes.size() % sizeof(double) != 0) {
+    return absl::DataLossError(
+        absl::StrCat("accordion: state of ", bytes.size(), " bytes, expected doubles"));
+  }
+  norms_.resize(bytes.size() / sizeof(double));
+  if (!norms_.empty()) std::memcpy(norms_.data(), bytes.data(), bytes.size());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<proto::CompressionPolicy> AccordionPolicy::Plan(

@@ -26,6 +26,10 @@ class AccordionPolicy : public CompressionPolicyMaker {
   bool NeedsErrors() const override { return true; }
   absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) override;
 
+  /// The norms, as little-endian doubles.
+  std::string SaveState() const override;
+  absl::Status RestoreState(absl::string_view bytes) override;
+
   /// What it chooses, before it is a plan.
   struct Choices {
     OptionIndices options;

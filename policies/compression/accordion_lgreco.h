@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "policies/compression/accordion.h"
 #include "policies/compression/compression_policy.h"
 #include "policies/compression/lgreco.h"
@@ -17,6 +19,10 @@ class AccordionLGrecoPolicy : public CompressionPolicyMaker {
       : reference_(UniformCodec(config)), accordion_(config), lgreco_(config) {}
   bool NeedsErrors() const override { return true; }
   absl::StatusOr<proto::CompressionPolicy> Plan(const proto::WindowStatistics& window) override;
+  std::string SaveState() const override { return accordion_.SaveState(); }
+  absl::Status RestoreState(absl::string_view bytes) override {
+    return accordion_.RestoreState(bytes);
+  }
 
  private:
   const proto::CodecChoice reference_;

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "proto/job.pb.h"
 #include "proto/policy.pb.h"
 
@@ -45,6 +47,15 @@ class CompressionPolicyMaker {
                      const proto::CompressionPolicy& fresh) const {
     (void)window, (void)current, (void)fresh;
     return false;
+  }
+
+  /// What Plan remembers of the windows so far, for a checkpoint; empty: nothing.
+  virtual std::string SaveState() const { return {}; }
+  /// Takes over what SaveState gave: the next plans are those of the policy it came from. Before the
+  /// first Plan. \error kDataLoss  no state of this policy; nothing was changed
+  virtual absl::Status RestoreState(absl::string_view bytes) {
+    if (bytes.empty()) return absl::OkStatus();
+    return absl::DataLossError("state of another policy: this one remembers nothing");
   }
 };
 

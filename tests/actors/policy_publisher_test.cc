@@ -239,5 +239,98 @@ TEST_F(PolicyPublisherTest, OnlyPoliciesThatNeedErrorsNeedWindows) {
   EXPECT_FALSE(NeedsWindows(job).ok());
 }
 
+// Windows of 100 steps whose best option changes each time.
+proto::WindowStatistics Numbered(int64_t window) {
+  return Window(window, 100 * window + 99, 2 + static_cast<int>(window % 2));
+}
+
+TEST_F(PolicyPublisherTest, AStateHoldsTheDecisionsBeforeItsStepAndNoLaterOnes) {
+  Make("lgreco");
+  EXPECT_EQ(publisher_->SaveState(Step(0))->decided_window(), kNoDecision);
+  ASSERT_TRUE(publisher_->Initial(Window(0, 0, 3)).ok());
+  for (int64_t w = 0; w < 3; ++w) ASSERT_TRUE((*publisher_->OnWindow(Numbered(w))).has_value());
+
+  const auto start = publisher_->SaveState(Step(10));
+  ASSERT_TRUE(start.has_value());
+  EXPECT_EQ(start->decided_window(), kInitialDecision);
+  EXPECT_EQ(start->policy().version(), 0u);
+  ASSERT_EQ(start->pending_size(), 1);
+  EXPECT_EQ(start->pending(0).effective_step(), 50);
+
+  const auto ended = publisher_->SaveState(Step(200));  // window 1 has just ended
+  EXPECT_EQ(ended->decided_window(), 1);
+  EXPECT_EQ(ended->policy().version(), 2u);
+  ASSERT_EQ(ended->pending_size(), 1);
+  EXPECT_EQ(ended->pending(0).version(), 3u);
+  EXPECT_EQ(ended->pending(0).effective_step(), 205);
+  EXPECT_EQ(ended->changes(), 3);
+
+  const auto within = publisher_->SaveState(Step(205));
+  EXPECT_EQ(within->policy().version(), 3u);
+  EXPECT_EQ(within->pending_size(), 0);
+}
+
+TEST_F(PolicyPublisherTest, ARestoredPublisherGoesOnAsTheOneItCameFrom) {
+  for (const char* policy : {"lgreco", "accordion", "uniform"}) {
+    SCOPED_TRACE(policy);
+    Make(policy);
+    ASSERT_TRUE(publisher_->Initial(Window(0, 0, 3)).ok());
+    const bool windows = std::string(policy) != "uniform";
+    if (windows) {
+      for (int64_t w = 0; w < 2; ++w) ASSERT_TRUE(publisher_->OnWindow(Numbered(w)).ok());
+    }
+    const auto state = publisher_->SaveState(Step(200));
+    ASSERT_TRUE(state.has_value());
+    const auto whole = std::move(publisher_);
+    Make(policy);
+    ASSERT_TRUE(publisher_->RestoreState(*state).ok());
+    EXPECT_EQ(publisher_->SaveState(Step(200))->SerializeAsString(), state->SerializeAsString());
+    EXPECT_EQ(publisher_->current().version(), whole->current().version());
+    EXPECT_EQ(publisher_->changes(), whole->changes());
+    if (!windows) continue;
+    EXPECT_EQ(publisher_->OnWindow(Numbered(1)).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    for (int64_t w = 2; w < 5; ++w) {
+      auto expected = *whole->OnWindow(Numbered(w));
+      auto actual = *publisher_->OnWindow(Numbered(w));
+      ASSERT_EQ(actual.has_value(), expected.has_value()) << "window " << w;
+      if (!expected.has_value()) continue;
+      EXPECT_EQ(actual->SerializeAsString(), expected->SerializeAsString()) << "window " << w;
+    }
+  }
+}
+
+TEST_F(PolicyPublisherTest, OldDecisionsAreForgotten) {
+  Make("lgreco");
+  ASSERT_TRUE(publisher_->Initial(Window(0, 0, 3)).ok());
+  const auto windows = static_cast<int64_t>(PolicyPublisher::kKeptDecisions) + 5;
+  for (int64_t w = 0; w < windows; ++w) ASSERT_TRUE(publisher_->OnWindow(Numbered(w)).ok());
+  EXPECT_FALSE(publisher_->SaveState(Step(100)).has_value());
+  const auto oldest = publisher_->SaveState(Step(100 * 6));
+  ASSERT_TRUE(oldest.has_value());
+  EXPECT_EQ(oldest->decided_window(), 5);
+  EXPECT_EQ(oldest->policy().version(), 6u);  // uniform, then windows 0 to 4
+  EXPECT_EQ(oldest->pending(0).version(), 7u);
+}
+
+TEST_F(PolicyPublisherTest, AStateThatCannotBeIsRefused) {
+  Make("lgreco");
+  proto::PolicyState state;
+  state.mutable_policy()->set_version(3);
+  state.add_pending()->set_version(3);
+  EXPECT_EQ(publisher_->RestoreState(state).code(), absl::StatusCode::kDataLoss);
+  state.clear_pending();
+  state.set_maker("of another policy");
+  EXPECT_EQ(publisher_->RestoreState(state).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(publisher_->current().version(), 0u);
+}
+
+TEST_F(PolicyPublisherTest, AWorldThatGrowsFromOneBeginsToPlan) {
+  Make("lgreco", 1);
+  ASSERT_FALSE(publisher_->Initial(Window(0, 0, 3))->has_value());
+  publisher_->OnNewWorld(2);
+  EXPECT_TRUE(publisher_->Initial(Window(0, 0, 3))->has_value());
+}
+
 }  // namespace
 }  // namespace sluice

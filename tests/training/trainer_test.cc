@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/training/memory_world.h"
 #include "training/checkpoint.h"
+#include "training/checkpoint_parts.h"
 
 namespace sluice {
 namespace {
@@ -204,11 +208,11 @@ TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
   policy.set_version(2);
   const auto path = first->trainer(0).SaveCheckpoint(root, Step(5), policy);
   ASSERT_TRUE(path.ok()) << path.status();
-  const auto checkpoint = ReadCheckpoint(*path);
-  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  EXPECT_EQ(checkpoint->manifest.samples_seen(), 80);
-  EXPECT_EQ(checkpoint->manifest.policy().version(), 2u);
-  EXPECT_EQ(checkpoint->manifest.job().training().global_batch(), 16);
+  const auto manifest = VerifyCheckpoint(*path);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_EQ(manifest->samples_seen(), 80);
+  EXPECT_EQ(manifest->policy().version(), 2u);
+  EXPECT_EQ(manifest->job().training().global_batch(), 16);
 
   const auto second = *MemoryWorld::Create(job, 1);
   const auto completed = second->trainer(0).RestoreCheckpoint(*path);
@@ -229,6 +233,182 @@ TEST(Trainer, ACheckpointOfAnotherModelIsRefused) {
   const auto completed = resnet->RestoreCheckpoint(*path);
   EXPECT_EQ(completed.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(completed.status().message()), HasSubstr("cnn"));
+}
+
+TEST_P(CheckpointedTrainerTest, ARankThatLoadsAnothersStateGoesOnWithTheSameBits) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_optimizer()->set_kind(GetParam());
+  job.mutable_optimizer()->set_learning_rate(1e-3);
+  const auto first = *MemoryWorld::Create(job, 1);
+  for (int s = 0; s < 5; ++s) ASSERT_TRUE(first->RunStep(Step(s)).ok());
+  const auto state = first->trainer(0).SaveState(Step(5));
+  ASSERT_TRUE(state.ok()) << state.status();
+
+  const auto second = *MemoryWorld::Create(job, 1);
+  for (int s = 0; s < 2; ++s) ASSERT_TRUE(second->RunStep(Step(s)).ok());  // has a state of its own
+  const auto completed = second->trainer(0).LoadState(*state);
+  ASSERT_TRUE(completed.ok()) << completed.status();
+  EXPECT_EQ(*completed, Step(5));
+  EXPECT_EQ(*second->trainer(0).SaveState(Step(5)), *state);
+  for (int s = 5; s < 10; ++s) EXPECT_EQ(*second->RunStep(Step(s)), *first->RunStep(Step(s)));
+  EXPECT_EQ(*second->trainer(0).SaveState(Step(10)), *first->trainer(0).SaveState(Step(10)));
+}
+
+TEST(Trainer, AStateBeforeTheFirstStepHasNoOptimiserState) {
+  const proto::JobConfig job = SyntheticJob();
+  const auto fresh = *MemoryWorld::Create(job, 1);
+  const std::string state = *fresh->trainer(0).SaveState(Step(0));
+  const auto used = *MemoryWorld::Create(job, 1);
+  ASSERT_TRUE(used->RunStep(Step(0)).ok());
+  EXPECT_EQ(*used->trainer(0).LoadState(state), Step(0));
+  for (int s = 0; s < 3; ++s) EXPECT_EQ(*used->RunStep(Step(s)), *fresh->RunStep(Step(s)));
+  EXPECT_EQ(used->trainer(0).ParameterChecksum(), fresh->trainer(0).ParameterChecksum());
+}
+
+TEST(Trainer, AStateOfAnotherKindOrDamagedChangesNothing) {
+  proto::JobConfig job = SyntheticJob();
+  const auto world = *MemoryWorld::Create(job, 1);
+  ASSERT_TRUE(world->RunStep(Step(0)).ok());
+  const std::string sgd = *world->trainer(0).SaveState(Step(1));
+  job.mutable_optimizer()->set_kind("adam");
+  const auto adam = *MemoryWorld::Create(job, 1);
+  ASSERT_TRUE(adam->RunStep(Step(0)).ok());
+  const std::string before = *adam->trainer(0).SaveState(Step(1));
+  EXPECT_EQ(adam->trainer(0).LoadState(sgd).status().code(), absl::StatusCode::kFailedPrecondition);
+  std::string missing = before;
+  const size_t name = missing.find("optimizer.exp_avg_sq.conv1.weight");
+  ASSERT_NE(name, std::string::npos);
+  missing[name] = 'x';
+  EXPECT_EQ(adam->trainer(0).LoadState(missing).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(adam->trainer(0).LoadState(before.substr(0, before.size() - 1)).status().code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(adam->trainer(0).LoadState("").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(*adam->trainer(0).SaveState(Step(1)), before);
+}
+
+// The loss of every rank in one step, without applying it.
+std::vector<double> Losses(MemoryWorld& world, Step step) {
+  std::vector<double> losses;
+  for (int r = 0; r < world.size(); ++r) {
+    losses.push_back(*world.trainer(r).ForwardBackward(step));
+  }
+  return losses;
+}
+
+TEST(Trainer, AnotherWorldTakesOtherSlicesFromTheNextStepOn) {
+  const proto::JobConfig job = SyntheticJob();  // batches are prefetched
+  const auto four = *MemoryWorld::Create(job, 4);
+  const auto three = *MemoryWorld::Create(job, 3);
+  for (int s = 0; s < 3; ++s) Losses(*four, Step(s));
+  for (int r = 0; r < 3; ++r) ASSERT_TRUE(four->trainer(r + 1).SetWorld(Rank(r), 3).ok());
+  for (int s = 3; s < 6; ++s) {
+    const std::vector<double> expected = Losses(*three, Step(s));
+    for (int r = 0; r < 3; ++r) {
+      EXPECT_EQ(*four->trainer(r + 1).ForwardBackward(Step(s)), expected[r]) << "rank " << r;
+      EXPECT_EQ(four->sink(r + 1).gradients(), three->sink(r).gradients()) << "rank " << r;
+    }
+  }
+  EXPECT_EQ(four->trainer(1).total_steps(), 50);
+  EXPECT_EQ(four->trainer(1).SetWorld(Rank(0), 17).code(), absl::StatusCode::kInvalidArgument);
+  const auto shard = four->trainer(1).EvaluateShard();
+  EXPECT_EQ(shard->samples, three->trainer(0).EvaluateShard()->samples);
+}
+
+TEST(Trainer, AnotherSinkTakesThePlaceOfTheFirst) {
+  const proto::JobConfig job = SyntheticJob();
+  const auto plain = *MemoryWorld::Create(job, 1);
+  const auto trainer = *Trainer::Create(job, Rank(0), 1);
+  for (int s = 0; s < 4; ++s) {
+    auto sink = std::make_unique<MemorySink>(trainer->parameters());  // the one before is gone
+    trainer->Attach(*sink);
+    sink->BeginStep();
+    EXPECT_EQ(*trainer->ForwardBackward(Step(s)), *plain->RunStep(Step(s)));
+    EXPECT_EQ(sink->ready().size(), trainer->parameters().size()) << "each is ready once";
+    ASSERT_TRUE(trainer->ApplyGradients(Step(s)).ok());
+    EXPECT_EQ(trainer->ParameterChecksum(), plain->trainer(0).ParameterChecksum());
+  }
+}
+
+// What a program that knows nothing of us reads in `path`: "NAME DTYPE SHAPE SUM" per tensor.
+std::vector<std::string> ReadWithPython(const std::string& path) {
+  const std::string script =
+      "import json,struct,sys\n"
+      "b=open(sys.argv[1],'rb').read()\n"
+      "n=struct.unpack('<Q',b[:8])[0]\n"
+      "for name,t in json.loads(b[8:8+n]).items():\n"
+      "  if name=='__metadata__': continue\n"
+      "  d=b[8+n:][slice(*t['data_offsets'])]\n"
+      "  v=struct.unpack('<%d%s'%(len(d)//(4 if t['dtype']=='F32' else 8),"
+      "'f' if t['dtype']=='F32' else 'q'),d)\n"
+      "  print(name,t['dtype'],'x'.join(map(str,t['shape'])),'%.6g'%sum(map(abs,v)))\n";
+  FILE* const out = popen(("python3 -c \"" + script + "\" " + path).c_str(), "r");
+  std::vector<std::string> lines;
+  for (char line[512]; std::fgets(line, sizeof(line), out) != nullptr;) lines.push_back(line);
+  EXPECT_EQ(pclose(out), 0);
+  return lines;
+}
+
+TEST(Trainer, OtherProgramsReadTheModelOfACheckpoint) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_model()->set_name("resnet18");
+  job.mutable_training()->set_global_batch(4);
+  const auto world = *MemoryWorld::Create(job, 1);
+  ASSERT_TRUE(world->RunStep(Step(0)).ok());
+  const auto path = world->trainer(0).SaveCheckpoint(FreshDirectory("read"), Step(1), {});
+  ASSERT_TRUE(path.ok()) << path.status();
+  const auto lines = ReadWithPython(*path + "/model.safetensors");
+  EXPECT_EQ(lines.size(), 62u + 60u);  // parameters; per batch norm mean, variance and a count
+  EXPECT_THAT(lines, testing::Contains(testing::StartsWith("fc.weight F32 10x512 ")));
+  EXPECT_THAT(lines, testing::Contains(testing::MatchesRegex(".*num_batches_tracked I64  1\n")));
+  const auto buffers = world->trainer(0).FloatBuffers();
+  double sum = 0;
+  for (float value : buffers[0]) sum += std::abs(value);
+  EXPECT_THAT(lines, testing::Contains(testing::MatchesRegex(
+                         absl::StrFormat(".*running_mean F32 64 %.6g\n", sum))));
+  EXPECT_THAT(ReadWithPython(*path + "/optimizer.safetensors"),
+              testing::AllOf(testing::SizeIs(62),
+                             testing::Each(testing::StartsWith("optimizer.momentum_buffer."))));
+}
+
+TEST(Trainer, EveryRankGetsItsOwnBuffersBack) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_model()->set_name("resnet18");
+  job.mutable_training()->set_global_batch(4);
+  const std::string root = FreshDirectory("buffers");
+  const auto world = *MemoryWorld::Create(job, 2);
+  ASSERT_TRUE(world->RunStep(Step(0)).ok());
+  std::vector<proto::CheckpointFile> files;
+  for (int r = 0; r < 2; ++r) {
+    const auto blobs = world->trainer(r).CheckpointFiles(Step(1));
+    ASSERT_TRUE(blobs.ok()) << blobs.status();
+    const auto part = WritePart(root, Step(1), *blobs);
+    ASSERT_TRUE(part.ok()) << part.status();
+    files.insert(files.end(), part->begin(), part->end());
+  }
+  proto::CheckpointManifest manifest;
+  manifest.set_step(1);
+  manifest.set_world_size(2);
+  const auto path = CommitCheckpoint(root, manifest, files, 1);
+  ASSERT_TRUE(path.ok()) << path.status();
+
+  const auto values = [](Trainer& trainer) {
+    std::vector<float> all;
+    for (absl::Span<float> buffer : trainer.FloatBuffers()) {
+      all.insert(all.end(), buffer.begin(), buffer.end());
+    }
+    return all;
+  };
+  ASSERT_NE(values(world->trainer(0)), values(world->trainer(1)));
+  for (int r = 0; r < 3; ++r) {
+    const auto resumed = *Trainer::Create(job, Rank(r), 3);
+    ASSERT_EQ(*resumed->RestoreCheckpoint(*path), Step(1));
+    EXPECT_EQ(resumed->ParameterChecksum(), world->trainer(0).ParameterChecksum());
+    EXPECT_EQ(values(*resumed), values(world->trainer(0)));
+    const absl::Status restored = resumed->RestoreBuffers(*path);
+    ASSERT_TRUE(restored.ok()) << restored;
+    EXPECT_EQ(values(*resumed), values(world->trainer(r % 2))) << "rank " << r;
+  }
 }
 
 }  // namespace

@@ -65,6 +65,16 @@ TEST_P(PrefetcherTest, CarriesItemsThatOnlyMove) {
   for (int64_t i = 0; i < 10; ++i) ASSERT_EQ(**items.Take(i), i);
 }
 
+TEST_P(PrefetcherTest, ARestartForgetsWhatWasMadeBefore) {
+  int64_t scale = 1;  // unguarded: Restart is what keeps it safe
+  Prefetcher<int64_t> items([&](int64_t i) { return scale * i; }, GetParam());
+  for (int64_t round = 1; round < 50; ++round) {
+    for (int64_t i = round; i < round + 3; ++i) ASSERT_EQ(*items.Take(i), scale * i);
+    items.Restart([&] { scale = round + 1; });
+    ASSERT_EQ(*items.Take(round + 3), (round + 1) * (round + 3));
+  }
+}
+
 TEST(Prefetcher, EndsWithoutATaker) {
   std::atomic<int> made{0};
   {

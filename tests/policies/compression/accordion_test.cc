@@ -221,5 +221,28 @@ TEST(AccordionLGreco, ReasonNamesBothComparisons) {
                                     "of its error; accordion is light on 1 of 2 layers"));
 }
 
+TEST(Accordion, AResumedPolicyPlansAsTheOneItCameFrom) {
+  for (const char* name : {"accordion", "accordion+lgreco"}) {
+    const auto first = Make(AccordionConfig(name));
+    EXPECT_EQ(first->SaveState(), "");
+    Plan(*first, Window(10, 3));
+    const auto resumed = Make(AccordionConfig(name));
+    ASSERT_TRUE(resumed->RestoreState(first->SaveState()).ok());
+    EXPECT_EQ(resumed->SaveState(), first->SaveState());
+    const auto expected = Plan(*first, Window(11, 6));
+    EXPECT_EQ(Plan(*resumed, Window(11, 6)).SerializeAsString(), expected.SerializeAsString());
+    EXPECT_NE(Plan(*Make(AccordionConfig(name)), Window(11, 6)).SerializeAsString(),
+              expected.SerializeAsString());
+    EXPECT_EQ(resumed->RestoreState("123").code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(Accordion, OtherPoliciesRememberNothing) {
+  const auto lgreco = Make(AccordionConfig("lgreco"));
+  EXPECT_EQ(lgreco->SaveState(), "");
+  EXPECT_TRUE(lgreco->RestoreState("").ok());
+  EXPECT_EQ(lgreco->RestoreState("12345678").code(), absl::StatusCode::kDataLoss);
+}
+
 }  // namespace
 }  // namespace sluice

@@ -1,0 +1,171 @@
+#include "training/trainer_state.h"
+
+#include <ATen/ops/empty_like.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/sgd.h>
+
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace sluice {
+namespace {
+
+constexpr char kMomentum[] = "momentum_buffer";
+constexpr char kStep[] = "step";
+constexpr char kFirstMoment[] = "exp_avg";
+constexpr char kSecondMoment[] = "exp_avg_sq";
+
+std::string StateName(absl::string_view kind, const std::string& parameter) {
+  return absl::StrCat("optimizer.", kind, ".", parameter);
+}
+
+// As torch's optimisers key it.
+std::string KeyOf(const at::Tensor& parameter) {
+  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
+}
+
+SafeTensor Borrow(std::string name, const at::Tensor& tensor) {
+  const bool is_float = tensor.scalar_type() == at::kFloat;
+  SLUICE_CHECK(tensor.is_contiguous() && (is_float || tensor.scalar_type() == at::kLong),
+               "state is fp32 or int64, one run of memory each");
+  return {std::move(name),
+          is_float ? "F32" : "I64",
+          tensor.sizes().vec(),
+          {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}};
+}
+
+absl::StatusOr<const SafeTensor*> FindLike(const SafeTensors& from, const std::string& name,
+                                           absl::string_view dtype,
+                                           const std::vector<int64_t>& shape) {
+  const SafeTensor* const found = from.Find(name);
+  if (found == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("tensor ", name, " is not there: written for another model or optimizer"));
+  }
+  if (found->dtype == dtype && found->shape == shape) return found;
+  return absl::FailedPreconditionError(
+      absl::StrCat("tensor ", name, " has another shape or type: written for another model"));
+}
+
+// A copy of `from` shaped as `like`.
+at::Tensor CopyLike(const at::Tensor& like, const SafeTensor& from) {
+  at::Tensor copy = at::empty_like(like, at::MemoryFormat::Contiguous);
+  std::memcpy(copy.data_ptr(), from.bytes.data(), from.bytes.size());
+  return copy;
+}
+
+using State = std::unique_ptr<torch::optim::OptimizerParamState>;
+
+absl::StatusOr<State> ReadAdam(const SafeTensors& from, const NamedParameter& parameter) {
+  const std::vector<int64_t> shape = parameter.tensor.sizes().vec();
+  SLUICE_ASSIGN_OR_RETURN(const SafeTensor* count,
+                          FindLike(from, StateName(kStep, parameter.name), "I64", {}));
+  SLUICE_ASSIGN_OR_RETURN(const SafeTensor* first,
+                          FindLike(from, StateName(kFirstMoment, parameter.name), "F32", shape));
+  SLUICE_ASSIGN_OR_RETURN(const SafeTensor* second,
+                          FindLike(from, StateName(kSecondMoment, parameter.name), "F32", shape));
+  auto state = std::make_unique<torch::optim::AdamParamState>();
+  int64_t step = 0;
+  std::memcpy(&step, count->bytes.data(), sizeof(step));
+  state->step(step);
+  state->exp_avg(CopyLike(parameter.tensor, *first));
+  state->exp_avg_sq(CopyLike(parameter.tensor, *second));
+  return State(std::move(state));
+}
+
+absl::StatusOr<State> ReadSgd(const SafeTensors& from, const NamedParameter& parameter) {
+  SLUICE_ASSIGN_OR_RETURN(
+      const SafeTensor* momentum,
+      FindLike(from, StateName(kMomentum, parameter.name), "F32", parameter.tensor.sizes().vec()));
+  auto state = std::make_unique<torch::optim::SGDParamState>();
+  state->momentum_buffer(CopyLike(parameter.tensor, *momentum));
+  return State(std::move(state));
+}
+
+}  // namespace
+
+std::vector<SafeTensor> ParameterTensors(const std::vector<NamedParameter>& parameters) {
+  std::vector<SafeTensor> tensors;
+  for (const NamedParameter& parameter : parameters) {
+    tensors.push_back(Borrow(parameter.name, parameter.tensor));
+  }
+  return tensors;
+}
+
+std::vector<SafeTensor> BufferTensors(const Network& network) {
+  std::vector<SafeTensor> tensors;
+  for (const auto& item : network.named_buffers()) {
+    tensors.push_back(Borrow(item.key(), item.value()));
+  }
+  return tensors;
+}
+
+std::vector<SafeTensor> OptimizerTensors(const torch::optim::Optimizer& optimizer,
+                                         const std::vector<NamedParameter>& parameters,
+                                         std::vector<int64_t>* counts) {
+  std::vector<SafeTensor> tensors;
+  counts->clear();
+  counts->reserve(parameters.size());  // they are borrowed
+  for (const NamedParameter& parameter : parameters) {
+    const auto found = optimizer.state().find(KeyOf(parameter.tensor));
+    if (found == optimizer.state().end()) continue;
+    if (const auto* adam = dynamic_cast<const torch::optim::AdamParamState*>(found->second.get())) {
+      counts->push_back(adam->step());
+      tensors.push_back({StateName(kStep, parameter.name),
+                         "I64",
+                         {},
+                         {reinterpret_cast<const char*>(&counts->back()), sizeof(int64_t)}});
+      tensors.push_back(Borrow(StateName(kFirstMoment, parameter.name), adam->exp_avg()));
+      tensors.push_back(Borrow(StateName(kSecondMoment, parameter.name), adam->exp_avg_sq()));
+    } else {
+      const auto& sgd = static_cast<const torch::optim::SGDParamState&>(*found->second);
+      tensors.push_back(Borrow(StateName(kMomentum, parameter.name), sgd.momentum_buffer()));
+    }
+  }
+  return tensors;
+}
+
+absl::Status CheckTensors(const SafeTensors& from, const std::vector<SafeTensor>& into) {
+  for (const SafeTensor& target : into) {
+    SLUICE_RETURN_IF_ERROR(FindLike(from, target.name, target.dtype, target.shape).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreTensors(const SafeTensors& from, const std::vector<SafeTensor>& into) {
+  SLUICE_RETURN_IF_ERROR(CheckTensors(from, into));
+  for (const SafeTensor& target : into) {
+    // The live memory, which BufferTensors and ParameterTensors lend as read-only.
+    std::memcpy(const_cast<char*>(target.bytes.data()), from.Find(target.name)->bytes.data(),
+                target.bytes.size());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOptimizerTensors(const SafeTensors& from,
+                                     const std::vector<NamedParameter>& parameters,
+                                     torch::optim::Optimizer& optimizer) {
+  const bool adam = dynamic_cast<torch::optim::Adam*>(&optimizer) != nullptr;
+  const std::string first =
+      StateName(adam ? kStep : kMomentum, parameters.empty() ? "" : parameters.front().name);
+  std::vector<State> states;
+  // Before the first step, and without momentum, there is none at all.
+  if (from.Find(first) != nullptr) {
+    for (const NamedParameter& parameter : parameters) {
+      SLUICE_ASSIGN_OR_RETURN(states.emplace_back(),
+                              adam ? ReadAdam(from, parameter) : ReadSgd(from, parameter));
+    }
+  }
+  optimizer.state().clear();
+  for (size_t i = 0; i < states.size(); ++i) {
+    optimizer.state()[KeyOf(parameters[i].tensor)] = std::move(states[i]);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice
