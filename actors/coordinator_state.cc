@@ -318,6 +318,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   if (!partial.empty()) observer_->OnSteps(partial);
   for (auto& [id, member] : members_) member.done = false;
   times_ = StepTimes();
+  publisher_->OnNewWorld(world_size);
   secondary_.reset();
 
   proto::StartGeneration message = StartMessage(start);

@@ -156,11 +156,11 @@ class Worker {
     const bool receives = std::find(to.begin(), to.end(), start.rank()) != to.end();
     std::string state;
     if (start.rank() == start.source_rank()) {
-      SLUICE_ASSIGN_OR_RETURN(state, trainer_->SaveState());
+      SLUICE_ASSIGN_OR_RETURN(state, trainer_->SaveState(completed_));
     }
     SLUICE_RETURN_IF_ERROR(reducer_->Transfer(Rank(start.source_rank()), to, state));
     if (!receives) return absl::OkStatus();
-    SLUICE_RETURN_IF_ERROR(Annotate(trainer_->LoadState(state),
+    SLUICE_RETURN_IF_ERROR(Annotate(trainer_->LoadState(state).status(),
                                     absl::StrCat("state from rank ", start.source_rank())));
     completed_ = Step(start.start_step());
     return absl::OkStatus();

@@ -46,15 +46,33 @@ void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const Model
       absl::StrAppend(&hosts, hosts.empty() ? "" : ", ", process.host());
     }
   }
-  Line(absl::StrCat("job ", start.envelope().job_id(), " \"", options_.job.name(),
-                    "\": ", Count(start.world_size(), "worker"), " and ",
-                    Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts,
-                    ", model ", options_.job.model().name(), " (", size.parameters,
-                    " parameters), policy ", options_.job.compression().policy(), ", files in ",
-                    options_.run_directory));
   raw_bytes_ = size.raw_bytes;
   total_steps_ = start.total_steps();
+  const int64_t generation = start.envelope().generation();
+  if (generation > 1) {
+    if (options_.json) std::fputs((GenerationJson(start) + "\n").c_str(), stdout);
+    Line(absl::StrFormat(
+        "generation %d: %s on %s from step %d, %s after the last one ended", generation,
+        Count(start.world_size(), "worker"), hosts, start.start_step(),
+        absl::FormatDuration(absl::Trunc(absl::Now() - regroup_began_, absl::Milliseconds(1)))));
+    return;
+  }
+  last_mark_step_ = start.start_step();
+  Line(absl::StrCat(
+      "job ", start.envelope().job_id(), " \"", options_.job.name(),
+      "\": ", Count(start.world_size(), "worker"), " and ",
+      Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts, ", model ",
+      options_.job.model().name(), " (", size.parameters, " parameters), policy ",
+      options_.job.compression().policy(), ", files in ", options_.run_directory,
+      start.start_step() > 0 ? absl::StrCat(", from step ", start.start_step()) : ""));
   last_mark_ = absl::Now();
+}
+
+void ConsoleReporter::OnRegroup(const std::string& reason,
+                                const std::vector<proto::ProcessInfo>& lost) {
+  regroup_began_ = absl::Now();
+  if (options_.json) std::fputs((RegroupJson(reason, lost) + "\n").c_str(), stdout);
+  Line(absl::StrCat("the generation ends: ", reason));
 }
 
 void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
@@ -144,6 +162,10 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         totals.checksums_compared, options_.job.world().size(),
         totals.checksums_compared > 0 ? ", all equal" : "",
         result.checkpoint_path.empty() ? "none" : result.checkpoint_path, options_.run_directory));
+    if (result.generations > 1) {
+      Line(absl::StrFormat("  %d generations; %.1f s between them, in all", result.generations,
+                           absl::ToDoubleSeconds(result.regrouping)));
+    }
   }
   if (options_.json) {
     std::fputs((SummaryJson(outcome, options_.job) + "\n").c_str(), stdout);

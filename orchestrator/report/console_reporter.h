@@ -26,6 +26,7 @@ class ConsoleReporter : public CoordinatorObserver {
   explicit ConsoleReporter(Options options);
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
+  void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
   void OnReport(const proto::StepReport&) override {}  // for the run's files
   void OnPolicy(const proto::CompressionPolicy& policy) override;
@@ -38,6 +39,7 @@ class ConsoleReporter : public CoordinatorObserver {
 
   const Options options_;
   std::FILE* const people_;
+  absl::Time regroup_began_;
   absl::Time last_shown_ = absl::InfinitePast();
   absl::Time last_mark_;
   int64_t last_mark_step_ = 0;

@@ -1,5 +1,6 @@
 #include "orchestrator/report/job_json.h"
 
+#include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "policies/compression/codec_name.h"
 
@@ -13,7 +14,44 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Json ProcessJson(const proto::ProcessInfo& process) {
+  return {{"role", process.role() == proto::ROLE_PROFILER ? "profiler" : "worker"},
+          {"slot", process.slot()},
+          {"host", process.host()},
+          {"pid", process.pid()}};
+}
+
+// When people and the run's other files are to be compared: seconds since 1970.
+double Now() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
+
 }  // namespace
+
+std::string GenerationJson(const proto::StartGeneration& start) {
+  Json json;
+  json["event"] = "generation";
+  json["generation"] = start.envelope().generation();
+  json["time"] = Now();
+  json["world_size"] = start.world_size();
+  json["start_step"] = start.start_step();
+  json["policy_version"] = start.policy().version();
+  json["ranks_synced"] =
+      Json(std::vector<int>(start.ranks_to_sync().begin(), start.ranks_to_sync().end()));
+  json["processes"] = Json::array();  // by rank, profilers last
+  for (const proto::ProcessInfo& process : start.processes()) {
+    json["processes"].push_back(ProcessJson(process));
+  }
+  return Dump(json);
+}
+
+std::string RegroupJson(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) {
+  Json json;
+  json["event"] = "regroup";
+  json["time"] = Now();
+  json["reason"] = reason;
+  json["lost"] = Json::array();
+  for (const proto::ProcessInfo& process : lost) json["lost"].push_back(ProcessJson(process));
+  return Dump(json);
+}
 
 std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, double raw_bytes) {
   Json json;
@@ -30,6 +68,7 @@ std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, doubl
   json["compression_ratio"] = step.sent_bytes > 0 ? raw_bytes / step.sent_bytes : 1;
   json["policy_version"] = step.policy_version;
   json["checksum_compared"] = step.checksum_compared;
+  if (step.missing_ranks > 0) json["missing_ranks"] = step.missing_ranks;
   return Dump(json);
 }
 
@@ -68,6 +107,8 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   // A difference would have ended the job; none compared proves nothing.
   json["replicas_identical"] = totals.checksums_compared > 0;
   json["wall_seconds"] = absl::ToDoubleSeconds(result.wall);
+  json["generations"] = result.generations;
+  json["regroup_seconds"] = absl::ToDoubleSeconds(result.regrouping);
   json["checkpoint"] = result.checkpoint_path;
   return Dump(json);
 }

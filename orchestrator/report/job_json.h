@@ -2,6 +2,7 @@
 
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "actors/coordinator_state.h"
 #include "proto/job.pb.h"
@@ -16,6 +17,10 @@ std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, doubl
 /// Of a finished job, or of a failed one ("failed": true, "cause": ...).
 std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
                         const proto::JobConfig& job);
+
+/// A generation starts, with these processes; or the last one ended, and why.
+std::string GenerationJson(const proto::StartGeneration& start);
+std::string RegroupJson(const std::string& reason, const std::vector<proto::ProcessInfo>& lost);
 
 /// Per bucket and per link, of one rank.
 std::string TimingsJson(const proto::StepReport& report);

@@ -20,6 +20,7 @@ absl::StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Create(const std::stri
   SLUICE_ASSIGN_OR_RETURN(recorder->timings_, recorder->Open("timings.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->generations_, recorder->Open("generations.jsonl"));
   return recorder;
 }
 
@@ -43,8 +44,14 @@ void RunRecorder::Write(const File& file, const std::string& line) {
              ". Training goes on; the run's files are incomplete");
 }
 
-void RunRecorder::OnStarted(const proto::StartGeneration&, const ModelSize& size) {
+void RunRecorder::OnStarted(const proto::StartGeneration& start, const ModelSize& size) {
   raw_bytes_ = size.raw_bytes;
+  Write(generations_, GenerationJson(start));
+}
+
+void RunRecorder::OnRegroup(const std::string& reason,
+                            const std::vector<proto::ProcessInfo>& lost) {
+  Write(generations_, RegroupJson(reason, lost));
 }
 
 void RunRecorder::OnSteps(const std::vector<ClusterStep>& steps) {

@@ -11,7 +11,7 @@
 namespace sluice {
 
 /// Writes a run's files as it goes (docs/formats.md): metrics.jsonl, timings.jsonl, policies.jsonl,
-/// stats.jsonl, and at the end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
+/// stats.jsonl, generations.jsonl, and at the end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
 /// stop the job.
 class RunRecorder : public CoordinatorObserver {
  public:
@@ -20,6 +20,7 @@ class RunRecorder : public CoordinatorObserver {
                                                              const proto::JobConfig& job);
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
+  void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
   void OnReport(const proto::StepReport& report) override;
   void OnPolicy(const proto::CompressionPolicy& policy) override;
@@ -43,6 +44,7 @@ class RunRecorder : public CoordinatorObserver {
   File timings_;
   File policies_;
   File stats_;
+  File generations_;
   bool complained_ = false;
 };
 
