@@ -54,6 +54,11 @@ class Supervisor {
   Supervisor& operator=(Supervisor&&) = delete;
   ~Supervisor();  // kills what still runs
 
+  /// Also gives every line that a child writes to `sink`: the child's name, whether to standard error, the line.
+  void SetLineSink(std::function<void(const std::string&, bool, const std::string&)> sink) {
+    line_sink_ = std::move(sink);
+  }
+
   /// The first one started is the lead.
   absl::Status Start(const ChildSpec& spec);
 
@@ -82,6 +87,7 @@ class Supervisor {
 
   int signal_fd_ = -1;
   std::vector<Watched> children_;
+  std::function<void(const std::string&, bool, const std::string&)> line_sink_;
   Outcome outcome_;
   absl::Time culprit_ended_;
   absl::Time settle_until_ = absl::InfiniteFuture();
