@@ -10,6 +10,7 @@ inline constexpr int kExitUnreachable = 69;  ///< not enough processes in time
 inline constexpr int kExitBug = 70;          ///< an error of ours
 inline constexpr int kExitStorage = 74;  ///< a file cannot be written, or its content is damaged
 inline constexpr int kExitRetry = 75;    ///< too few workers, or too many changes: trying again may help
+inline constexpr int kExitPermission = 77;  ///< another host does not let us in
 inline constexpr int kExitConfig = 78;  ///< job file, missing data, or a mismatch between processes
 inline constexpr int kExitInterrupted = 130;  ///< SIGINT
 inline constexpr int kExitTerminated = 143;   ///< SIGTERM

@@ -14,6 +14,8 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/nearest_word.h"
 #include "orchestrator/flags/command_line.h"
+#include "orchestrator/launcher/remote_start.h"
+#include "orchestrator/launcher/ssh.h"
 #include "policies/plugin/policy_host.h"
 
 namespace sluice {
@@ -32,12 +34,34 @@ const std::vector<Subcommand>& Subcommands() {
   static const auto* const all = new std::vector<Subcommand>{
       {"run",
        "[-np N] [--set key=value ...] JOB",
-       "train: launch coordinator, workers and profiler on this machine",
+       "train: launch coordinator, workers and profiler, here or on several hosts",
        "  orchestrator run -np 4 examples/fashion_mnist.yaml\n"
        "  orchestrator run -np 4 --set compression.policy=none --set training.seed=7 JOB.yaml\n"
        "  orchestrator run -np 2 --json JOB.yaml | tail -1 | python3 -m json.tool\n"
-       "  orchestrator run -np 4 --dry-run JOB.yaml\n",
-       {"np", "num_proc", "json", "verbose", "dry_run", "run_directory", "log_level",
+       "  orchestrator run -np 4 --dry-run JOB.yaml\n"
+       "  orchestrator run -H node01:4,node02:4 JOB.yaml\n"
+       "  orchestrator run -np 8 --hostfile hosts.txt --network-interface eth1 JOB.yaml\n",
+       {"np",
+        "num_proc",
+        "H",
+        "hosts",
+        "hostfile",
+        "p",
+        "ssh_port",
+        "i",
+        "ssh_identity_file",
+        "ssh_accept_new",
+        "network_interface",
+        "network_interfaces",
+        "coordinator_port",
+        "env",
+        "no_env",
+        "output_filename",
+        "json",
+        "verbose",
+        "dry_run",
+        "run_directory",
+        "log_level",
         "start_timeout"},
        RunCommand},
       {"plan",
@@ -68,13 +92,16 @@ const std::vector<Subcommand>& Subcommands() {
         "launcher_pid", "log_level", "start_timeout"},
        CoordinatorCommand},
       {"worker",
-       "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",
-       "a process that trains one replica (started by run)",
+       "JOB [--set key=value ...] | --job FILE --job-id ID --run-directory DIR --coordinator "
+       "HOST:PORT --slot N",
+       "a process that trains one replica (started by run, or by srun, mpirun, torchrun)",
+       "  srun -n 4 orchestrator worker JOB.yaml\n"
+       "  mpirun -np 4 orchestrator worker JOB.yaml\n"
        "  orchestrator worker --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--coordinator 127.0.0.1:41873 --slot 0\n",
        {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
-        "start_timeout"},
-       WorkerCommand},
+        "start_timeout", "json", "verbose"},
+       AnyWorkerCommand},
       {"profiler",
        "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",
        "a process that measures what compression would lose (started by run)",
@@ -109,7 +136,7 @@ void PrintSubcommandHelp(const Subcommand& subcommand) {
               subcommand.name, subcommand.arguments, subcommand.summary);
   for (absl::string_view name : subcommand.flags) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
-    std::string shown = absl::StrCat(name == "np" ? "-" : "--", name);
+    std::string shown = absl::StrCat(name.size() <= 2 ? "-" : "--", name);
     for (char& c : shown) c = c == '_' ? '-' : c;
     const std::string initial = flag->DefaultValue();
     std::printf("  %-18s %s%s\n", shown.c_str(), flag->Help().c_str(),
@@ -117,7 +144,8 @@ void PrintSubcommandHelp(const Subcommand& subcommand) {
                     ? ""
                     : absl::StrCat(" (default ", initial, ")").c_str());
   }
-  if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "plan") {
+  if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "plan" ||
+      std::string(subcommand.name) == "worker") {
     std::printf("  %-18s %s\n", "--set key=value", "override a key of the job file; repeatable");
   }
   std::printf("\nExamples:\n%s", subcommand.examples);
@@ -143,6 +171,14 @@ int Main(std::vector<std::string> args) {
   }
   // Not for people: the coordinator starts it (docs/policy_plugins.md).
   if (args[0] == kPolicyHostCommand && args.size() == 2) return RunPolicyHost(args[1]);
+  // Nor this one: a launcher on another host does (docs/running_on_a_cluster.md).
+  if (args[0] == kRemoteExecCommand) {
+    if (args.size() == 1) return RunRemoteExec();
+    if (args.size() == 2 && args[1] == "--probe") {
+      std::printf("%s\n", ProbeAnswer().c_str());
+      return kExitOk;
+    }
+  }
   for (const Subcommand& subcommand : Subcommands()) {
     if (args[0] != subcommand.name) continue;
     args.erase(args.begin());

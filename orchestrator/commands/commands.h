@@ -6,8 +6,12 @@ namespace sluice {
 
 // One function per subcommand, after its flags are parsed. \return the process's exit code
 
-/// `orchestrator run`: launches coordinator, workers and profiler on this machine and watches them.
+/// `orchestrator run`: launches coordinator, workers and profiler, here and on other hosts, and watches them.
 int RunCommand(const CommandLine& line);
+
+/// `orchestrator worker`: with a job file as its argument a process that somebody else's launcher started
+/// (srun, mpirun, torchrun, Kubernetes), otherwise one that `run` started (WorkerCommand).
+int AnyWorkerCommand(const CommandLine& line);
 
 // The processes that `run` starts.
 int CoordinatorCommand(const CommandLine& line);

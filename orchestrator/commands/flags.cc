@@ -14,6 +14,32 @@ ABSL_FLAG(std::string, run_directory, "",
 ABSL_FLAG(std::string, log_level, "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or FATAL");
 ABSL_FLAG(int32_t, start_timeout, 120, "seconds within which all processes must have joined");
 
+ABSL_FLAG(std::string, H, "",
+          "hosts and how many workers each may run, as in a01:4,a02:4 (default: this machine)");
+ABSL_FLAG(std::string, hosts, "", "the same as -H");
+ABSL_FLAG(std::string, hostfile, "", "file with a host a line, as in: node01 slots=4");
+ABSL_FLAG(int32_t, p, 0, "port of ssh on the other hosts (default: what ssh is configured for)");
+ABSL_FLAG(int32_t, ssh_port, 0, "the same as -p");
+ABSL_FLAG(std::string, i, "", "file with the key for ssh");
+ABSL_FLAG(std::string, ssh_identity_file, "", "the same as -i");
+ABSL_FLAG(
+    bool, ssh_accept_new, false,
+    "trust the host key of hosts that ssh has not seen before; changed keys are refused always");
+ABSL_FLAG(
+    std::string, network_interface, "",
+    "interface for control and data traffic, as in eth1; several with commas or repeated: the "
+    "coordinator listens on the first");
+ABSL_FLAG(std::string, network_interfaces, "", "the same as --network-interface");
+ABSL_FLAG(int32_t, coordinator_port, 0,
+          "port that the coordinator listens on (default: a free one)");
+ABSL_FLAG(std::string, env, "",
+          "NAME or NAME=VALUE for the environment of workers; repeatable (docs/operations.md)");
+ABSL_FLAG(std::string, no_env, "",
+          "pattern of names that workers do not get from this environment; repeatable");
+ABSL_FLAG(
+    std::string, output_filename, "",
+    "folder for the output of each worker, beside the terminal: gen.G/rank.R/stdout and stderr");
+
 ABSL_FLAG(std::string, stats, "", "the stats.jsonl of a run");
 ABSL_FLAG(std::string, window, "last", "number of the window to plan for, or last");
 ABSL_FLAG(std::string, policy, "", "compression policy to ask (default: the job's)");

@@ -16,6 +16,22 @@ ABSL_DECLARE_FLAG(std::string, run_directory);
 ABSL_DECLARE_FLAG(std::string, log_level);
 ABSL_DECLARE_FLAG(int32_t, start_timeout);
 
+// Of `run`: where workers run, and what they get.
+ABSL_DECLARE_FLAG(std::string, H);
+ABSL_DECLARE_FLAG(std::string, hosts);
+ABSL_DECLARE_FLAG(std::string, hostfile);
+ABSL_DECLARE_FLAG(int32_t, p);
+ABSL_DECLARE_FLAG(int32_t, ssh_port);
+ABSL_DECLARE_FLAG(std::string, i);
+ABSL_DECLARE_FLAG(std::string, ssh_identity_file);
+ABSL_DECLARE_FLAG(bool, ssh_accept_new);
+ABSL_DECLARE_FLAG(std::string, network_interface);
+ABSL_DECLARE_FLAG(std::string, network_interfaces);
+ABSL_DECLARE_FLAG(int32_t, coordinator_port);
+ABSL_DECLARE_FLAG(std::string, env);
+ABSL_DECLARE_FLAG(std::string, no_env);
+ABSL_DECLARE_FLAG(std::string, output_filename);
+
 // Of `plan`.
 ABSL_DECLARE_FLAG(std::string, stats);
 ABSL_DECLARE_FLAG(std::string, window);

@@ -33,6 +33,8 @@ absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient:
   options.coordinator_host = endpoint.first;
   options.coordinator_port = endpoint.second;
   options.job_id = absl::GetFlag(FLAGS_job_id);
+  // Under a scheduler the coordinator may start long after others.
+  options.connect_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
   return MemberClient::Connect(options, std::move(events));
 }
 

@@ -1,19 +1,12 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <optional>
-#include <random>
+#include <memory>
+#include <set>
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -24,243 +17,284 @@
 #include "base/status_macros.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/launch.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
-#include "orchestrator/launcher/supervisor.h"
+#include "orchestrator/launcher/network.h"
 
 namespace sluice {
 namespace {
 
-// Everything that is decided before a process starts.
-struct Launch {
-  proto::JobConfig job;
-  std::string job_id;
-  std::string run_directory;
-  std::string self;  // path of this program
-  int profilers = 0;
-};
-
-std::string RandomId() {
-  std::random_device device;
-  return absl::StrCat(absl::Hex(device(), absl::kZeroPad8));
+// Of two spellings of a flag, the one that was given.
+template <class T>
+T Either(const absl::Flag<T>& one, const absl::Flag<T>& other) {
+  return absl::GetFlag(one) != T() ? absl::GetFlag(one) : absl::GetFlag(other);
 }
 
-std::string JobFile(const Launch& launch) { return launch.run_directory + "/job.yaml"; }
+// What the command line says before the job is read.
+struct Request {
+  std::string job_path;
+  int np = 0;                    // 0 = not given
+  std::vector<HostSlots> hosts;  // of -H
+  EnvironmentWishes wishes;
+};
 
-// Errors of the command line and the job file; touches no file but the job's.
-absl::StatusOr<Launch> Plan(const CommandLine& line) {
+// \error kInvalidArgument  a usage error
+absl::StatusOr<Request> ReadRequest(const CommandLine& line) {
+  for (const auto& [name, value] :
+       {std::pair("-np", absl::GetFlag(FLAGS_np)),
+        std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
+        std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout)),
+        std::pair("-p", absl::GetFlag(FLAGS_p)),
+        std::pair("--ssh-port", absl::GetFlag(FLAGS_ssh_port)),
+        std::pair("--coordinator-port", absl::GetFlag(FLAGS_coordinator_port))}) {
+    if (value >= 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(name, " ", value, ": must not be negative"));
+  }
+  for (int port : {Either(FLAGS_p, FLAGS_ssh_port), absl::GetFlag(FLAGS_coordinator_port)}) {
+    if (port > 65535) {
+      return absl::InvalidArgumentError(absl::StrCat("port ", port, ": expected 1 to 65535"));
+    }
+  }
   if (line.positional.size() != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("run takes one job file, ", line.positional.size(),
-                     " given. Example: orchestrator run -np 4 ", "examples/fashion_mnist.yaml"));
+                     " given. Example: orchestrator run -np 4 examples/fashion_mnist.yaml"));
   }
-  std::vector<std::string> sets = line.sets;
-  const int np =
-      absl::GetFlag(FLAGS_np) != 0 ? absl::GetFlag(FLAGS_np) : absl::GetFlag(FLAGS_num_proc);
-  if (np > 0) sets.push_back(absl::StrCat("world.size=", np));
-  std::string path = line.positional.front();
   SLUICE_RETURN_IF_ERROR(EnterUserDirectory());
+  Request request;
+  request.job_path = line.positional.front();
+  request.np = Either(FLAGS_np, FLAGS_num_proc);
+  if (const std::string list = Either(FLAGS_H, FLAGS_hosts); !list.empty()) {
+    if (!absl::GetFlag(FLAGS_hostfile).empty()) {
+      return absl::InvalidArgumentError("give either -H or --hostfile, not both");
+    }
+    auto hosts = ParseHostList(list);
+    if (!hosts.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          hosts.status().message(), access(list.c_str(), R_OK) == 0
+                                        ? ". There is a file of this name: did you mean --hostfile?"
+                                        : ""));
+    }
+    request.hosts = *std::move(hosts);
+  }
+  request.wishes.add = line.All("env");
+  request.wishes.remove = line.All("no_env");
+  SLUICE_RETURN_IF_ERROR(CheckWishes(request.wishes, CurrentEnvironment()));
+  return request;
+}
+
+// Fills hosts, and how they are reached. \return whether anybody named any
+absl::StatusOr<bool> FindHosts(const Request& request, Launch& launch) {
+  if (!request.hosts.empty()) {
+    launch.hosts = request.hosts;
+    return true;
+  }
+  if (!absl::GetFlag(FLAGS_hostfile).empty()) {
+    SLUICE_ASSIGN_OR_RETURN(HostFile file, LoadHostFile(absl::GetFlag(FLAGS_hostfile)));
+    for (const std::string& note : file.notes) SLUICE_LOG(Info, note);
+    launch.hosts = std::move(file.hosts);
+    return true;
+  }
+  SLUICE_ASSIGN_OR_RETURN(auto allocation, ReadSlurmAllocation(launch.environment));
+  if (!allocation) return false;
+  const auto tasks = launch.environment.find("SLURM_STEP_NUM_TASKS");
+  if (tasks != launch.environment.end() && tasks->second != "1") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "srun started ", tasks->second,
+        " launchers at once. Leave srun out (`orchestrator run` starts "
+        "the workers of the allocation), or let it start them: srun orchestrator worker JOB"));
+  }
+  launch.reach = Launch::Reach::kSrun;
+  launch.hosts = std::move(allocation->hosts);
+  return true;
+}
+
+bool IsLocal(const Launch& launch, const std::string& host) {
+  // Within an allocation the scheduler's name for this node, which may not be its own.
+  const auto node = launch.environment.find("SLURMD_NODENAME");
+  return IsThisHost(host) || (launch.reach == Launch::Reach::kSrun &&
+                              node != launch.environment.end() && node->second == host);
+}
+
+// Touches no file but the job's and the host file.
+absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   Launch launch;
-  SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(path, sets));
-  if (launch.job.world().size() < 1) {
+  launch.environment = CurrentEnvironment();
+  launch.wishes = request.wishes;
+  SLUICE_ASSIGN_OR_RETURN(const bool have_hosts, FindHosts(request, launch));
+  std::vector<std::string> sets = line.sets;
+  if (request.np > 0) sets.push_back(absl::StrCat("world.size=", request.np));
+  SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
+  if (launch.job.world().size() < 1 && have_hosts) {
+    int64_t slots = 0;
+    for (const HostSlots& host : launch.hosts) slots += host.slots;
+    sets.push_back(absl::StrCat("world.size=", slots));
+    SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
+  }
+  const int workers = launch.job.world().size();
+  if (workers < 1) {
     return absl::InvalidArgumentError(
         "how many workers? Give -np N, or world.size in the job file");
   }
+  if (!have_hosts) launch.hosts = {{"localhost", workers}};
+  SLUICE_ASSIGN_OR_RETURN(launch.placements, Place(launch.hosts, workers));
+  for (const HostSlots& host : launch.hosts) launch.is_local.push_back(IsLocal(launch, host.host));
   SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(launch.job));
   launch.profilers = needs_windows ? 1 : 0;
   launch.job_id = RandomId();
-  char self[4096] = {};
-  if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0) {
-    return absl::InternalError("cannot read /proc/self/exe");
-  }
-  launch.self = self;
-  launch.run_directory = absl::GetFlag(FLAGS_run_directory);
-  if (launch.run_directory.empty()) {
-    launch.run_directory = absl::StrCat(
-        launch.job.report().directory(), "/", launch.job.name(), "-",
-        absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()), "-", launch.job_id);
+  SLUICE_ASSIGN_OR_RETURN(launch.self, OwnPath());
+  launch.run_directory = RunDirectoryOf(
+      launch.job,
+      absl::StrCat(absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()), "-",
+                   launch.job_id));
+  launch.ssh.port = Either(FLAGS_p, FLAGS_ssh_port);
+  launch.ssh.identity_file = Either(FLAGS_i, FLAGS_ssh_identity_file);
+  launch.ssh.accept_new = absl::GetFlag(FLAGS_ssh_accept_new);
+  std::vector<std::string> interfaces = line.All("network_interface");
+  for (std::string& more : line.All("network_interfaces")) interfaces.push_back(std::move(more));
+  launch.network_interface = absl::StrJoin(interfaces, ",");
+  launch.coordinator_port = absl::GetFlag(FLAGS_coordinator_port);
+  if (!launch.all_local()) {
+    const char* program = launch.reach == Launch::Reach::kSsh ? "ssh" : "srun";
+    std::string& path = launch.reach == Launch::Reach::kSsh ? launch.ssh.program : launch.srun;
+    SLUICE_ASSIGN_OR_RETURN(path, FindProgram(program));
   }
   return launch;
 }
 
-// mkdir -p
-absl::Status MakeDirectory(const std::string& path) {
-  for (size_t i = 1; i <= path.size(); ++i) {
-    if (i < path.size() && path[i] != '/') continue;
-    if (mkdir(path.substr(0, i).c_str(), 0777) != 0 && errno != EEXIST) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("cannot make the run directory ", path, ": ", std::strerror(errno),
-                       ". Choose another with --run-directory or report.directory"));
-    }
+// Hosts that have workers and are not this one.
+std::vector<std::string> OtherHosts(const Launch& launch) {
+  std::vector<std::string> others;
+  std::set<int> seen;
+  for (const Placement& place : launch.placements) {
+    if (launch.is_local[place.host] || !seen.insert(place.host).second) continue;
+    others.push_back(launch.hosts[place.host].host);
   }
-  return absl::OkStatus();
+  return others;
 }
 
-absl::Status PrepareRunDirectory(Launch& launch) {
-  SLUICE_RETURN_IF_ERROR(MakeDirectory(launch.run_directory));
-  if (char* absolute = realpath(launch.run_directory.c_str(), nullptr)) {
-    launch.run_directory = absolute;
-    std::free(absolute);
+// Where the coordinator listens, as all hosts reach it: the address that ssh's other ends saw us come from.
+absl::Status FindAddress(const std::vector<std::string>& others,
+                         const std::vector<RemoteHost>& answers, Launch& launch) {
+  std::string address;
+  if (!launch.network_interface.empty()) {
+    const std::string first =
+        launch.network_interface.substr(0, launch.network_interface.find(','));
+    SLUICE_ASSIGN_OR_RETURN(address, AddressOf(first));
   }
-  struct stat existing;
-  if (stat((launch.run_directory + "/metrics.jsonl").c_str(), &existing) == 0) {
+  for (size_t i = 0; i < others.size() && launch.network_interface.empty(); ++i) {
+    const std::string seen = i < answers.size() && !answers[i].our_address.empty()
+                                 ? answers[i].our_address
+                                 : AddressTowards(others[i]);
+    if (address.empty()) address = seen;
+    if (seen == address) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        launch.run_directory, " holds another run's files. Choose another --run-directory"));
+        "SL1011 ", others.front(), " reaches this host at ", address, ", ", others[i], " at ", seen,
+        ". Choose the network that all share: --network-interface NAME"));
   }
-  std::ofstream file(JobFile(launch));
-  file << JobToYaml(launch.job);
-  file.close();
-  if (!file) {
-    return absl::ResourceExhaustedError(absl::StrCat("cannot write ", JobFile(launch)));
-  }
+  launch.bind = address;
+  launch.coordinator_host = address;
   return absl::OkStatus();
 }
 
-std::vector<std::string> Argv(const Launch& launch, const char* subcommand) {
-  return {launch.self,
-          subcommand,
-          absl::StrCat("--job=", JobFile(launch)),
-          absl::StrCat("--job-id=", launch.job_id),
-          absl::StrCat("--run-directory=", launch.run_directory),
-          absl::StrCat("--log-level=", absl::GetFlag(FLAGS_log_level)),
-          absl::StrCat("--start-timeout=", absl::GetFlag(FLAGS_start_timeout)),
-          absl::StrCat("--launcher-pid=", getpid())};
+// Asks the other hosts whether they can take part.
+absl::Status ReachHosts(Launch& launch) {
+  const std::vector<std::string> others = OtherHosts(launch);
+  if (others.empty() && launch.network_interface.empty()) return absl::OkStatus();
+  std::vector<RemoteHost> answers;
+  if (launch.reach == Launch::Reach::kSsh && !others.empty()) {
+    const int patience = std::max(1, std::min(30, absl::GetFlag(FLAGS_start_timeout)));
+    SLUICE_ASSIGN_OR_RETURN(answers,
+                            ProbeHosts(launch.ssh, others, launch.self, absl::Seconds(patience)));
+  }
+  return FindAddress(others, answers, launch);
 }
 
-ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
-  ChildSpec spec;
-  spec.name = "coordinator";
-  spec.argv = Argv(launch, "coordinator");
-  if (absl::GetFlag(FLAGS_json)) spec.argv.push_back("--json");
-  if (absl::GetFlag(FLAGS_verbose)) spec.argv.push_back("--verbose");
-  spec.argv.push_back("--announce-fd=3");
-  spec.pass_fd = announce_fd;
-  spec.capture_output = false;  // it is the one that speaks to the user
-  return spec;
+std::string Describe(const ChildSpec& spec) {
+  std::string line;
+  for (const auto& [name, value] : spec.environment) absl::StrAppend(&line, name, "=", value, " ");
+  return absl::StrCat("# ", spec.name, "\n", line, absl::StrJoin(spec.argv, " "), "\n");
 }
 
-ChildSpec MemberSpec(const Launch& launch, const char* kind, int slot,
-                     const std::string& coordinator) {
-  ChildSpec spec;
-  const bool worker = absl::string_view(kind) == "worker";
-  spec.name = absl::StrCat(worker ? "rank " : "profiler ", slot);
-  spec.argv = Argv(launch, kind);
-  spec.argv.push_back(absl::StrCat("--coordinator=", coordinator));
-  spec.argv.push_back(absl::StrCat("--slot=", slot));
-  // OpenBLAS starts threads of its own, which several workers on one machine fight over; and the number of
-  // threads changes the bits of a sum.
-  const std::string threads = absl::StrCat(launch.job.training().threads());
-  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) {
-    if (std::getenv(name) == nullptr) spec.environment.emplace_back(name, threads);
+absl::Status DryRun(const Launch& launch) {
+  std::printf("# %s/job.yaml\n%s\n", launch.run_directory.c_str(), JobToYaml(launch.job).c_str());
+  for (const Placement& place : launch.placements) {
+    std::printf("# rank %d on %s%s, local rank %d of %d\n", place.rank,
+                launch.hosts[place.host].host.c_str(),
+                launch.is_local[place.host] ? " (this host)" : "", place.local_rank,
+                place.local_size);
   }
-  if (!worker) return spec;
-  const std::string rank = absl::StrCat(slot);
-  const std::string size = absl::StrCat(launch.job.world().size());
-  for (const char* name : {"RANK", "LOCAL_RANK", "SLUICE_RANK", "SLUICE_LOCAL_RANK", "HOROVOD_RANK",
-                           "HOROVOD_LOCAL_RANK"}) {
-    spec.environment.emplace_back(name, rank);
-  }
-  for (const char* name : {"WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLUICE_SIZE", "SLUICE_LOCAL_SIZE",
-                           "HOROVOD_SIZE", "HOROVOD_LOCAL_SIZE"}) {
-    spec.environment.emplace_back(name, size);
-  }
-  spec.environment.emplace_back("SLUICE_JOB_ID", launch.job_id);
-  spec.environment.emplace_back("SLUICE_COORDINATOR_ADDR", coordinator);
-  return spec;
-}
-
-std::vector<ChildSpec> MemberSpecs(const Launch& launch, const std::string& coordinator) {
-  std::vector<ChildSpec> specs;
-  for (int slot = 0; slot < launch.job.world().size(); ++slot) {
-    specs.push_back(MemberSpec(launch, "worker", slot, coordinator));
+  std::printf("%s", Describe(CoordinatorSpec(launch, -1)).c_str());
+  const std::string coordinator =
+      absl::StrCat(launch.all_local() ? launch.coordinator_host : "ADDRESS", ":PORT");
+  for (const Placement& place : launch.placements) {
+    SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,
+                            MemberSpec(launch, "worker", place.rank, coordinator));
+    std::printf("%s", Describe(spec).c_str());
   }
   for (int slot = 0; slot < launch.profilers; ++slot) {
-    specs.push_back(MemberSpec(launch, "profiler", slot, coordinator));
-  }
-  return specs;
-}
-
-int DryRun(const Launch& launch) {
-  std::printf("# %s/job.yaml\n%s\n", launch.run_directory.c_str(), JobToYaml(launch.job).c_str());
-  std::vector<ChildSpec> specs = {CoordinatorSpec(launch, -1)};
-  for (ChildSpec& spec : MemberSpecs(launch, "127.0.0.1:PORT")) specs.push_back(std::move(spec));
-  for (const ChildSpec& spec : specs) {
-    std::string line;
-    for (const auto& [name, value] : spec.environment)
-      absl::StrAppend(&line, name, "=", value, " ");
-    std::printf("# %s\n%s%s\n", spec.name.c_str(), line.c_str(),
-                absl::StrJoin(spec.argv, " ").c_str());
-  }
-  return kExitOk;
-}
-
-absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
-  int announce[2];
-  if (pipe2(announce, O_CLOEXEC) != 0) {
-    return absl::UnavailableError(absl::StrCat("pipe: ", std::strerror(errno)));
-  }
-  absl::Status status = supervisor.Start(CoordinatorSpec(launch, announce[1]));
-  close(announce[1]);
-  absl::StatusOr<std::string> port = absl::UnknownError("");
-  if (status.ok()) port = supervisor.ReadLine(announce[0], absl::Seconds(30));
-  close(announce[0]);
-  SLUICE_RETURN_IF_ERROR(status);
-  if (!port.ok()) return Annotate(port.status(), "coordinator");
-  for (const ChildSpec& spec : MemberSpecs(launch, absl::StrCat("127.0.0.1:", *port))) {
-    SLUICE_RETURN_IF_ERROR(supervisor.Start(spec));
+    SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,
+                            MemberSpec(launch, "profiler", slot, coordinator));
+    std::printf("%s", Describe(spec).c_str());
   }
   return absl::OkStatus();
 }
 
-int Conclude(const Supervisor::Outcome& outcome) {
-  if (outcome.stopped_by_user) {
-    return outcome.signal == SIGINT ? kExitInterrupted : kExitTerminated;
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "orchestrator run: %s\n", std::string(status.message()).c_str());
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return kExitUnreachable;
+    case absl::StatusCode::kUnauthenticated:
+      return kExitPermission;
+    case absl::StatusCode::kResourceExhausted:
+      return kExitStorage;
+    default:
+      return kExitConfig;
   }
-  if (outcome.culprit.empty()) return kExitOk;
-  // After the coordinator has told everybody, the first to leave is no culprit: it has named that itself.
-  const bool coordinator_spoke = outcome.lead_code > 0 && outcome.lead_code < 128;
-  if (!coordinator_spoke || WIFSIGNALED(outcome.culprit_status)) {
-    std::fprintf(stderr, "orchestrator: %s (host %s, pid %d) %s\n", outcome.culprit.c_str(),
-                 HostName().c_str(), outcome.culprit_pid,
-                 DescribeWaitStatus(outcome.culprit_status).c_str());
-  }
-  // The coordinator knows the cause; if it died itself, or knew nothing, the culprit's own code speaks.
-  if (coordinator_spoke) return outcome.lead_code;
-  const int own = ExitCodeOf(outcome.culprit_status);
-  return own < 128 ? own : kExitTraining;
 }
 
 }  // namespace
 
 int RunCommand(const CommandLine& line) {
   SetLogIdentity("driver");
-  for (const auto& [name, value] :
-       {std::pair("-np", absl::GetFlag(FLAGS_np)),
-        std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
-        std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout))}) {
-    if (value >= 0) continue;
-    std::fprintf(stderr, "orchestrator run: %s %d: must not be negative\n", name, value);
+  const auto request = ReadRequest(line);
+  if (!request.ok()) {
+    (void)Fail(request.status());
     return kExitUsage;
   }
-  auto launch = Plan(line);
-  if (!launch.ok()) {
-    std::fprintf(stderr, "orchestrator run: %s\n", std::string(launch.status().message()).c_str());
-    return line.positional.size() == 1 ? kExitConfig : kExitUsage;
+  auto launch = Plan(*request, line);
+  if (!launch.ok()) return Fail(launch.status());
+  if (absl::GetFlag(FLAGS_dry_run)) {
+    const absl::Status shown = DryRun(*launch);
+    return shown.ok() ? kExitOk : Fail(shown);
   }
-  if (absl::GetFlag(FLAGS_dry_run)) return DryRun(*launch);
   if (absl::GetFlag(FLAGS_verbose) && absl::GetFlag(FLAGS_log_level) == "INFO") {
     (void)SetLogLevel("DEBUG");  // every process's start and end
   }
+  if (absl::Status status = ReachHosts(*launch); !status.ok()) return Fail(status);
   if (absl::Status status = PrepareRunDirectory(*launch); !status.ok()) return ExitCodeFor(status);
+  std::unique_ptr<OutputFiles> files;
+  if (const std::string folder = absl::GetFlag(FLAGS_output_filename); !folder.empty()) {
+    auto made = OutputFiles::Create(folder, launch->job.world().size());
+    if (!made.ok()) return ExitCodeFor(made.status());
+    files = *std::move(made);
+  }
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
   if (launch->job.world().min_size() > 0) {
     supervisor->AllowRestarts(launch->job.world().max_restarts());
   }
+  if (files != nullptr) {
+    supervisor->SetLineSink([&](const std::string& name, bool is_stderr, const std::string& text) {
+      files->Write(name, is_stderr, text);
+    });
+  }
   const absl::Status started = StartAll(*launch, *supervisor);
   if (!started.ok() && !absl::IsAborted(started)) return ExitCodeFor(started);
-  return Conclude(supervisor->Wait());
+  return Conclude(*launch, supervisor->Wait(), files.get());
 }
 
 }  // namespace sluice

@@ -137,7 +137,10 @@ class Parser {
       SLUICE_ASSIGN_OR_RETURN(value, ValueOf(flag, "a value"));
     }
     std::string why;
-    if (found->ParseFrom(value, &why)) return absl::OkStatus();
+    if (found->ParseFrom(value, &why)) {
+      line_.flags.emplace_back(flag.name, value);
+      return absl::OkStatus();
+    }
     // Abseil: "Illegal value 'x' specified for flag 'f'; reason". Ours says the first part its own
     // way.
     const size_t reason = why.find("; ");
@@ -163,6 +166,14 @@ class Parser {
 };
 
 }  // namespace
+
+std::vector<std::string> CommandLine::All(absl::string_view flag) const {
+  std::vector<std::string> values;
+  for (const auto& [name, value] : flags) {
+    if (name == flag) values.push_back(value);
+  }
+  return values;
+}
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args,
                                              absl::Span<const absl::string_view> allowed_flags) {

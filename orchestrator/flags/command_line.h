@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -14,6 +15,11 @@ struct CommandLine {
   std::vector<std::string> positional;
   std::vector<std::string> after_dashes;  ///< everything after a lone `--`, unchanged
   std::vector<std::string> sets;          ///< the values of `--set`, in order
+  /// Every other flag as it was given, in order: name with '_', and value.
+  std::vector<std::pair<std::string, std::string>> flags;
+
+  /// The values of a flag that may be repeated, in order.
+  std::vector<std::string> All(absl::string_view flag) const;
 };
 
 /// Parses the words after the subcommand into Abseil flags (ABSL_FLAG), with the spellings that
@@ -24,7 +30,7 @@ struct CommandLine {
 /// - Booleans take no word: `--json`, `--nojson`, `--no-json`; or `--json=true`.
 /// - A word that begins with a dash is no value, unless a digit follows: `--mpi-args=-x`, `--offset
 /// -3`.
-/// - `--set key=value` may be repeated. A flag given twice has its last value.
+/// - `--set key=value` may be repeated. A flag given twice has its last value (CommandLine::All has all).
 /// - Flags and positional words mix; a lone `--` ends the flags.
 ///
 /// absl::ParseCommandLine is not used: it ends the process, and knows neither one-dash long flags

@@ -34,6 +34,14 @@ bool Open(Pipe& pipe) {
   return true;
 }
 
+// Writes all of `text` into a pipe that nobody reads yet.
+bool Fill(int pipe, const std::string& text) {
+  constexpr size_t kUsual = 60000;
+  // Without room the write would wait for a reader that is started only after it.
+  if (text.size() > kUsual && fcntl(pipe, F_SETPIPE_SZ, 1 << 20) < 0) return false;
+  return write(pipe, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
 [[noreturn]] void Exec(const ChildSpec& spec, const Pipe& in, const Pipe& out, const Pipe& err,
                        pid_t parent) {
   setpgid(0, 0);
@@ -55,6 +63,7 @@ bool Open(Pipe& pipe) {
       dup2(spec.pass_fd, 3);
     }
   }
+  for (const std::string& name : spec.without) unsetenv(name.c_str());
   for (const auto& [name, value] : spec.environment) setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> argv;
   for (const std::string& argument : spec.argv) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -81,11 +90,8 @@ absl::StatusOr<Child> StartChild(const ChildSpec& spec) {
                                                    " bytes for its standard input, at most ",
                                                    kStdinBytes, " are possible"));
   }
-  if (!spec.stdin_text.empty()) {
-    const auto size = static_cast<ssize_t>(spec.stdin_text.size());
-    if (!Open(in) || write(in.write, spec.stdin_text.data(), spec.stdin_text.size()) != size) {
-      return fail("pipe");
-    }
+  if (!spec.stdin_text.empty() || spec.keep_stdin_open) {
+    if (!Open(in) || !Fill(in.write, spec.stdin_text)) return fail("pipe");
   }
   if (spec.capture_output && (!Open(out) || !Open(err))) return fail("pipe");
   const pid_t parent = getpid();
@@ -93,10 +99,11 @@ absl::StatusOr<Child> StartChild(const ChildSpec& spec) {
   if (pid < 0) return fail("fork");
   if (pid == 0) Exec(spec, in, out, err, parent);
   setpgid(pid, pid);  // in the child too: whoever comes first
-  in.Close();
   Child child;
   child.name = spec.name;
   child.pid = pid;
+  if (spec.keep_stdin_open) child.stdin_fd = std::exchange(in.write, -1);
+  in.Close();
   if (spec.capture_output) {
     close(out.write);
     close(err.write);
@@ -109,7 +116,15 @@ absl::StatusOr<Child> StartChild(const ChildSpec& spec) {
 }
 
 std::string DescribeWaitStatus(int status) {
-  if (WIFEXITED(status)) return absl::StrCat("exited with ", WEXITSTATUS(status));
+  if (WIFEXITED(status)) {
+    const int code = WEXITSTATUS(status);
+    const int signal = code - 128;  // as shells and remote-exec report it
+    const bool killed = signal == SIGKILL || signal == SIGSEGV || signal == SIGABRT ||
+                        signal == SIGBUS || signal == SIGFPE || signal == SIGILL;
+    return absl::StrCat(
+        "exited with ", code,
+        killed ? absl::StrCat(" (signal ", signal, ", ", strsignal(signal), ")") : "");
+  }
   if (WIFSIGNALED(status)) {
     return absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
                         strsignal(WTERMSIG(status)), ")",

@@ -54,6 +54,7 @@ absl::StatusOr<Supervisor> Supervisor::Create() {
 Supervisor::Supervisor(Supervisor&& other)
     : signal_fd_(std::exchange(other.signal_fd_, -1)),
       children_(std::exchange(other.children_, {})),
+      line_sink_(std::move(other.line_sink_)),
       outcome_(other.outcome_),
       restarting_(other.restarting_),
       restarts_left_(other.restarts_left_) {}
@@ -62,7 +63,7 @@ Supervisor::~Supervisor() {
   SignalAll(SIGKILL);
   for (Watched& watched : children_) {
     if (watched.running) waitpid(watched.child.pid, nullptr, 0);
-    for (int fd : {watched.child.stdout_fd, watched.child.stderr_fd}) {
+    for (int fd : {watched.child.stdout_fd, watched.child.stderr_fd, watched.child.stdin_fd}) {
       if (fd >= 0) close(fd);
     }
   }
@@ -131,6 +132,7 @@ void Supervisor::Drain(Watched& watched, bool is_stderr, bool all) {
   const auto print = [&](const std::string& line) {
     // Always standard error: standard output is the coordinator's.
     std::fprintf(stderr, "%s%s\n", prefix.c_str(), line.c_str());
+    if (line_sink_) line_sink_(watched.child.name, is_stderr, line);
   };
   char buffer[16384];
   while (fd >= 0) {

@@ -65,6 +65,10 @@ class Supervisor {
     restarting_ = true;
     restarts_left_ = limit;
   }
+  /// Also gives every line that a child writes to `sink`: the child's name, whether to standard error, the line.
+  void SetLineSink(std::function<void(const std::string&, bool, const std::string&)> sink) {
+    line_sink_ = std::move(sink);
+  }
 
   /// The first one started is the lead.
   absl::Status Start(const ChildSpec& spec);
@@ -100,6 +104,7 @@ class Supervisor {
 
   int signal_fd_ = -1;
   std::vector<Watched> children_;
+  std::function<void(const std::string&, bool, const std::string&)> line_sink_;
   Outcome outcome_;
   bool restarting_ = false;
   int restarts_left_ = 0;

@@ -1,0 +1,252 @@
+#include "orchestrator/commands/launch.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/exit_codes.h"
+#include "base/status_macros.h"
+#include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/job_writer.h"
+#include "orchestrator/launcher/remote_start.h"
+
+namespace sluice {
+namespace {
+
+std::string JobFile(const Launch& launch) { return launch.run_directory + "/job.yaml"; }
+
+// mkdir -p
+absl::Status MakeDirectory(const std::string& path) {
+  for (size_t i = 1; i <= path.size(); ++i) {
+    if (i < path.size() && path[i] != '/') continue;
+    if (mkdir(path.substr(0, i).c_str(), 0777) != 0 && errno != EEXIST) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("cannot make the run directory ", path, ": ", std::strerror(errno),
+                       ". Choose another with --run-directory or report.directory"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Without --launcher-pid: on another host remote-exec adds its own.
+std::vector<std::string> Argv(const Launch& launch, const std::string& subcommand) {
+  return {launch.self,
+          subcommand,
+          absl::StrCat("--job=", JobFile(launch)),
+          absl::StrCat("--job-id=", launch.job_id),
+          absl::StrCat("--run-directory=", launch.run_directory),
+          absl::StrCat("--log-level=", absl::GetFlag(FLAGS_log_level)),
+          absl::StrCat("--start-timeout=", absl::GetFlag(FLAGS_start_timeout))};
+}
+
+std::string LauncherPid() { return absl::StrCat("--launcher-pid=", getpid()); }
+
+int HostIndex(const Launch& launch, const std::string& kind, int slot) {
+  return launch.placements[kind == "worker" ? slot : 0].host;
+}
+
+std::string CurrentDirectory() {
+  char path[4096] = {};
+  return getcwd(path, sizeof(path)) != nullptr ? path : "/";
+}
+
+// The same process, started on another host by remote-exec there.
+absl::StatusOr<ChildSpec> OnOtherHost(const Launch& launch, const std::string& host,
+                                      ChildSpec spec) {
+  proto::RemoteStart start;
+  start.mutable_argv()->Assign(spec.argv.begin(), spec.argv.end());
+  for (const auto& [name, value] : PassedOn(launch.environment, launch.wishes)) {
+    (*start.mutable_environment())[name] = value;
+  }
+  for (const auto& [name, value] : spec.environment) (*start.mutable_environment())[name] = value;
+  start.set_directory(CurrentDirectory());
+  start.set_stdin_text(spec.stdin_text);
+  auto* job = start.add_files();  // where hosts share no folder
+  job->set_path(JobFile(launch));
+  job->set_content(JobToYaml(launch.job));
+
+  const std::vector<std::string> command = {launch.self, kRemoteExecCommand};
+  spec.environment.clear();
+  spec.without.clear();
+  if (launch.reach == Launch::Reach::kSsh) {
+    spec.argv = SshArgv(launch.ssh, host, command);
+  } else {
+    // A step of its own for each worker, beside the others on the same cores and memory.
+    spec.argv = {launch.srun, "--nodes=1", "--ntasks=1",   "--nodelist=" + host,
+                 "--overlap", "--quiet",   "--unbuffered", "--kill-on-bad-exit=1"};
+    spec.argv.insert(spec.argv.end(), command.begin(), command.end());
+  }
+  SLUICE_ASSIGN_OR_RETURN(spec.stdin_text, EncodeRemoteStart(start));
+  spec.keep_stdin_open = true;
+  return spec;
+}
+
+}  // namespace
+
+bool Launch::all_local() const {
+  return std::all_of(placements.begin(), placements.end(),
+                     [&](const Placement& one) { return is_local[one.host]; });
+}
+
+absl::StatusOr<std::string> OwnPath() {
+  char self[4096] = {};
+  if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0) {
+    return absl::InternalError("cannot read /proc/self/exe");
+  }
+  return std::string(self);
+}
+
+std::string RandomId() {
+  std::random_device device;
+  return absl::StrCat(absl::Hex(device(), absl::kZeroPad8));
+}
+
+std::string RunDirectoryOf(const proto::JobConfig& job, const std::string& suffix) {
+  const std::string given = absl::GetFlag(FLAGS_run_directory);
+  return given.empty() ? absl::StrCat(job.report().directory(), "/", job.name(), "-", suffix)
+                       : given;
+}
+
+absl::Status PrepareRunDirectory(Launch& launch) {
+  SLUICE_RETURN_IF_ERROR(MakeDirectory(launch.run_directory));
+  if (char* absolute = realpath(launch.run_directory.c_str(), nullptr)) {
+    launch.run_directory = absolute;
+    std::free(absolute);
+  }
+  struct stat existing;
+  if (stat((launch.run_directory + "/metrics.jsonl").c_str(), &existing) == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        launch.run_directory, " holds another run's files. Choose another --run-directory"));
+  }
+  return EnsureFile(JobFile(launch), JobToYaml(launch.job));
+}
+
+ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
+  ChildSpec spec;
+  spec.name = "coordinator";
+  spec.argv = Argv(launch, "coordinator");
+  spec.argv.push_back(LauncherPid());
+  spec.argv.push_back(absl::StrCat("--bind=", launch.bind));
+  spec.argv.push_back(absl::StrCat("--port=", launch.coordinator_port));
+  if (absl::GetFlag(FLAGS_json)) spec.argv.push_back("--json");
+  if (absl::GetFlag(FLAGS_verbose)) spec.argv.push_back("--verbose");
+  spec.argv.push_back("--announce-fd=3");
+  spec.pass_fd = announce_fd;
+  spec.capture_output = false;  // it is the one that speaks to the user
+  return spec;
+}
+
+std::string HostOf(const Launch& launch, const std::string& kind, int slot) {
+  return launch.hosts[HostIndex(launch, kind, slot)].host;
+}
+
+absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& kind, int slot,
+                                     const std::string& coordinator) {
+  ChildSpec spec;
+  const bool worker = kind == "worker";
+  const int host = HostIndex(launch, kind, slot);
+  spec.name = absl::StrCat(worker ? "rank " : "profiler ", slot);
+  spec.argv = Argv(launch, kind);
+  spec.argv.push_back(absl::StrCat("--coordinator=", coordinator));
+  spec.argv.push_back(absl::StrCat("--slot=", slot));
+  spec.without = Removed(launch.environment, launch.wishes);
+
+  Environment set;
+  // OpenBLAS starts threads of its own, which several workers on one machine fight over; and the number of
+  // threads changes the bits of a sum.
+  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) {
+    if (launch.environment.count(name) == 0) {
+      set[name] = absl::StrCat(launch.job.training().threads());
+    }
+  }
+  // Nothing of a job on one host goes over its network.
+  if (launch.all_local() && launch.environment.count("UCX_NET_DEVICES") == 0) {
+    set["UCX_NET_DEVICES"] = "lo";
+  }
+  if (worker) {
+    WorkerFacts facts;
+    facts.placement = launch.placements[slot];
+    facts.size = launch.job.world().size();
+    facts.host = launch.hosts[host].host;
+    facts.job_id = launch.job_id;
+    facts.coordinator_host = coordinator.substr(0, coordinator.rfind(':'));
+    facts.coordinator_port = coordinator.substr(coordinator.rfind(':') + 1);
+    facts.elastic = launch.job.world().min_size() > 0;
+    facts.max_restarts = facts.elastic ? launch.job.world().max_restarts() : 0;
+    facts.network_interface = launch.network_interface;
+    for (auto& [name, value] : WorkerEnvironment(facts, launch.environment)) set[name] = value;
+  }
+  for (auto& [name, value] : Added(launch.wishes)) set[name] = value;
+  spec.environment.assign(set.begin(), set.end());
+  if (!launch.is_local[host]) return OnOtherHost(launch, launch.hosts[host].host, std::move(spec));
+  spec.argv.push_back(LauncherPid());
+  return spec;
+}
+
+absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
+  int announce[2];
+  if (pipe2(announce, O_CLOEXEC) != 0) {
+    return absl::UnavailableError(absl::StrCat("pipe: ", std::strerror(errno)));
+  }
+  absl::Status status = supervisor.Start(CoordinatorSpec(launch, announce[1]));
+  close(announce[1]);
+  absl::StatusOr<std::string> port = absl::UnknownError("");
+  if (status.ok()) port = supervisor.ReadLine(announce[0], absl::Seconds(30));
+  close(announce[0]);
+  SLUICE_RETURN_IF_ERROR(status);
+  if (!port.ok()) return Annotate(port.status(), "coordinator");
+  const std::string coordinator = absl::StrCat(launch.coordinator_host, ":", *port);
+  for (const Placement& place : launch.placements) {
+    SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,
+                            MemberSpec(launch, "worker", place.rank, coordinator));
+    SLUICE_RETURN_IF_ERROR(supervisor.Start(spec));
+  }
+  for (int slot = 0; slot < launch.profilers; ++slot) {
+    SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,
+                            MemberSpec(launch, "profiler", slot, coordinator));
+    SLUICE_RETURN_IF_ERROR(supervisor.Start(spec));
+  }
+  return absl::OkStatus();
+}
+
+int Conclude(const Launch& launch, const Supervisor::Outcome& outcome, OutputFiles* files) {
+  if (outcome.stopped_by_user) {
+    return outcome.signal == SIGINT ? kExitInterrupted : kExitTerminated;
+  }
+  if (outcome.culprit.empty()) return kExitOk;
+  std::string host = HostName();
+  int pid = outcome.culprit_pid;
+  for (const Placement& place : launch.placements) {
+    if (outcome.culprit != absl::StrCat("rank ", place.rank)) continue;
+    host = launch.hosts[place.host].host;
+    if (!launch.is_local[place.host]) pid = -1;  // ours is ssh's or srun's
+  }
+  const std::string what = DescribeWaitStatus(outcome.culprit_status);
+  // After the coordinator has told everybody, the first to leave is no culprit: it has named that itself.
+  const bool coordinator_spoke = outcome.lead_code > 0 && outcome.lead_code < 128;
+  if (!coordinator_spoke || WIFSIGNALED(outcome.culprit_status)) {
+    std::fprintf(stderr, "orchestrator: %s (host %s%s) %s\n", outcome.culprit.c_str(), host.c_str(),
+                 pid < 0 ? "" : absl::StrCat(", pid ", pid).c_str(), what.c_str());
+  }
+  if (files != nullptr) {
+    files->WriteError(outcome.culprit, host, pid, ExitCodeOf(outcome.culprit_status), what);
+  }
+  // The coordinator knows the cause; if it died itself, or knew nothing, the culprit's own code speaks.
+  if (coordinator_spoke) return outcome.lead_code;
+  const int own = ExitCodeOf(outcome.culprit_status);
+  return own < 128 ? own : kExitTraining;
+}
+
+}  // namespace sluice

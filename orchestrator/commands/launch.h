@@ -1,0 +1,79 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "orchestrator/launcher/child_process.h"
+#include "orchestrator/launcher/host_list.h"
+#include "orchestrator/launcher/output_files.h"
+#include "orchestrator/launcher/placement.h"
+#include "orchestrator/launcher/ssh.h"
+#include "orchestrator/launcher/supervisor.h"
+#include "orchestrator/launcher/worker_environment.h"
+#include "proto/job.pb.h"
+
+namespace sluice {
+
+/// What a launcher has decided before a process starts, and the processes that follow from it.
+struct Launch {
+  /// How processes on other hosts are started.
+  enum class Reach { kSsh, kSrun };
+
+  proto::JobConfig job;
+  std::string job_id;
+  std::string run_directory;
+  std::string self;  ///< path of this program, the same on every host
+  int profilers = 0;
+  std::vector<HostSlots> hosts;
+  std::vector<bool> is_local;         ///< by host
+  std::vector<Placement> placements;  ///< by rank
+  Reach reach = Reach::kSsh;
+  SshOptions ssh;
+  std::string srun;                            ///< path
+  std::string bind = "127.0.0.1";              ///< where the coordinator listens
+  std::string coordinator_host = "127.0.0.1";  ///< as members reach it
+  int coordinator_port = 0;                    ///< 0 = any free one
+  std::string network_interface;               ///< to use, with commas; empty = any
+  Environment environment;                     ///< of this process
+  EnvironmentWishes wishes;
+
+  bool all_local() const;
+};
+
+/// The path of this program.
+absl::StatusOr<std::string> OwnPath();
+
+/// A new job id.
+std::string RandomId();
+
+/// `report.directory/NAME-SUFFIX` of the job, unless --run-directory is given.
+std::string RunDirectoryOf(const proto::JobConfig& job, const std::string& suffix);
+
+/// Makes the run directory, makes its path absolute, and writes the job into it.
+/// \error kInvalidArgument    it holds another run's files
+/// \error kResourceExhausted  it cannot be written
+absl::Status PrepareRunDirectory(Launch& launch);
+
+ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd);
+
+/// \param kind         "worker" or "profiler"
+/// \param slot         a worker's rank; its host is the one of its placement, a profiler's that of rank 0
+/// \param coordinator  HOST:PORT
+/// \error kInvalidArgument  too much for another host: see EncodeRemoteStart
+absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& kind, int slot,
+                                     const std::string& coordinator);
+
+/// The name of the host on which a member runs, as the user wrote it.
+std::string HostOf(const Launch& launch, const std::string& kind, int slot);
+
+/// Starts the coordinator and then, once it listens, those of `placements` and the profilers.
+/// \error kAborted  something or somebody ended it before
+absl::Status StartAll(const Launch& launch, Supervisor& supervisor);
+
+/// Says on standard error how everything ended, if badly. \param files  may be null
+/// \return the launcher's exit code
+int Conclude(const Launch& launch, const Supervisor::Outcome& outcome, OutputFiles* files);
+
+}  // namespace sluice
