@@ -9,6 +9,9 @@ namespace sluice {
 /// `orchestrator run`: launches coordinator, workers and profiler on this machine and watches them.
 int RunCommand(const CommandLine& line);
 
+/// `orchestrator credentials DIR`: makes a folder of credentials, for processes that are started by hand.
+int CredentialsCommand(const CommandLine& line);
+
 // The processes that `run` starts.
 int CoordinatorCommand(const CommandLine& line);
 int WorkerCommand(const CommandLine& line);

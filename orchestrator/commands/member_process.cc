@@ -7,6 +7,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "actors/coordinator_state.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
@@ -15,6 +16,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
+#include "security/credential_source.h"
 
 namespace sluice {
 
@@ -36,6 +38,8 @@ absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(
   options.coordinator_host = endpoint.first;
   options.coordinator_port = endpoint.second;
   options.job_id = absl::GetFlag(FLAGS_job_id);
+  SLUICE_ASSIGN_OR_RETURN(options.credentials,
+                          LoadCredentials(absl::GetFlag(FLAGS_credentials), absl::Now()));
   return MemberClient::Connect(options, std::move(on_policy), std::move(on_end));
 }
 

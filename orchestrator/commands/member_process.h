@@ -24,7 +24,8 @@ inline constexpr int kMemberLeaveSeconds = 5;
 /// \return the process's exit code
 int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run);
 
-/// Connects to the coordinator that --coordinator and --job-id name. Arguments as MemberClient::Connect.
+/// Connects to the coordinator that --coordinator and --job-id name, with the credentials that --credentials names.
+/// Once per process, since these may come over standard input. Arguments as MemberClient::Connect.
 absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(
     std::function<void(const proto::PolicyUpdate&)> on_policy,
     std::function<void(const MemberClient::End&)> on_end);

@@ -28,6 +28,8 @@
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/supervisor.h"
+#include "security/credential_source.h"
+#include "security/credentials.h"
 
 namespace sluice {
 namespace {
@@ -39,6 +41,7 @@ struct Launch {
   std::string run_directory;
   std::string self;  // path of this program
   int profilers = 0;
+  Credentials credentials;
 };
 
 std::string RandomId() {
@@ -117,6 +120,17 @@ absl::Status PrepareRunDirectory(Launch& launch) {
   return absl::OkStatus();
 }
 
+// New ones for this job alone, unless the user has some.
+absl::Status TakeCredentials(Launch& launch) {
+  const std::string& folder = absl::GetFlag(FLAGS_credentials);
+  if (folder.empty()) {
+    launch.credentials = MakeCredentials(absl::Now(), kJobValidity);
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(launch.credentials, LoadCredentials(folder, absl::Now()));
+  return absl::OkStatus();
+}
+
 std::vector<std::string> Argv(const Launch& launch, const char* subcommand) {
   return {launch.self,
           subcommand,
@@ -128,10 +142,18 @@ std::vector<std::string> Argv(const Launch& launch, const char* subcommand) {
           absl::StrCat("--launcher-pid=", getpid())};
 }
 
-ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
+// What every process of the job is started with. Secrets go over standard input: others can read a command line.
+ChildSpec SpecOf(const Launch& launch, const char* subcommand) {
   ChildSpec spec;
+  spec.argv = Argv(launch, subcommand);
+  spec.argv.push_back("--credentials=-");
+  spec.stdin_text = Serialize(launch.credentials);
+  return spec;
+}
+
+ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
+  ChildSpec spec = SpecOf(launch, "coordinator");
   spec.name = "coordinator";
-  spec.argv = Argv(launch, "coordinator");
   if (absl::GetFlag(FLAGS_json)) spec.argv.push_back("--json");
   if (absl::GetFlag(FLAGS_verbose)) spec.argv.push_back("--verbose");
   spec.argv.push_back("--announce-fd=3");
@@ -142,10 +164,9 @@ ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
 
 ChildSpec MemberSpec(const Launch& launch, const char* kind, int slot,
                      const std::string& coordinator) {
-  ChildSpec spec;
+  ChildSpec spec = SpecOf(launch, kind);
   const bool worker = absl::string_view(kind) == "worker";
   spec.name = absl::StrCat(worker ? "rank " : "profiler ", slot);
-  spec.argv = Argv(launch, kind);
   spec.argv.push_back(absl::StrCat("--coordinator=", coordinator));
   spec.argv.push_back(absl::StrCat("--slot=", slot));
   // OpenBLAS starts threads of its own, which several workers on one machine fight over; and the number of
@@ -252,6 +273,7 @@ int RunCommand(const CommandLine& line) {
   if (absl::GetFlag(FLAGS_verbose) && absl::GetFlag(FLAGS_log_level) == "INFO") {
     (void)SetLogLevel("DEBUG");  // every process's start and end
   }
+  if (absl::Status status = TakeCredentials(*launch); !status.ok()) return ExitCodeFor(status);
   if (absl::Status status = PrepareRunDirectory(*launch); !status.ok()) return ExitCodeFor(status);
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
