@@ -57,7 +57,8 @@ absl::StatusOr<Joined> JoinGeneration(MemberClient& client, const proto::JobConf
   const auto& addresses = joined.start.transport_addresses();
   SLUICE_ASSIGN_OR_RETURN(
       joined.transport,
-      std::move(*seed).Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()}));
+      std::move(*seed).Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()},
+                               client.TransportKey(joined.start.envelope().generation())));
   return joined;
 }
 

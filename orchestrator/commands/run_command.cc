@@ -162,9 +162,11 @@ ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
   return spec;
 }
 
-// All ranks are on this machine: UCX's listening sockets, for when shared memory is not enough, need not be open to
-// others.
-void KeepOnLoopback(ChildSpec& spec) {
+// All ranks are on this machine: UCX needs no listening socket, and if the user wants tcp, none but on loopback.
+void KeepOffTheNetwork(const Launch& launch, ChildSpec& spec) {
+  if (std::getenv("UCX_TLS") == nullptr && launch.job.communication().transports().empty()) {
+    spec.environment.emplace_back("UCX_TLS", "posix,cma,self");
+  }
   if (std::getenv("UCX_NET_DEVICES") == nullptr) {
     spec.environment.emplace_back("UCX_NET_DEVICES", "lo");
   }
@@ -177,7 +179,7 @@ ChildSpec MemberSpec(const Launch& launch, const char* kind, int slot,
   spec.name = absl::StrCat(worker ? "rank " : "profiler ", slot);
   spec.argv.push_back(absl::StrCat("--coordinator=", coordinator));
   spec.argv.push_back(absl::StrCat("--slot=", slot));
-  KeepOnLoopback(spec);
+  KeepOffTheNetwork(launch, spec);
   // OpenBLAS starts threads of its own, which several workers on one machine fight over; and the number of
   // threads changes the bits of a sum.
   const std::string threads = absl::StrCat(launch.job.training().threads());
