@@ -6,8 +6,10 @@
 #include "absl/synchronization/mutex.h"
 #include "actors/coordinator_actor.h"
 #include "actors/messages.h"
+#include "actors/secure_middleman.h"
 #include "base/status_macros.h"
 #include "caf/io/all.hpp"
+#include "security/secure_channel.h"
 
 namespace sluice {
 namespace {
@@ -20,7 +22,7 @@ class CafCoordinatorServer : public CoordinatorServer {
 
   ~CafCoordinatorServer() override {
     // A published or living actor keeps the actor system from ending.
-    if (port_ != 0) system_.middleman().unpublish(coordinator_, port_);
+    if (port_ != 0) middleman_->Unpublish(coordinator_, port_);
     caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);
     coordinator_ = CoordinatorHandle();
   }
@@ -37,11 +39,12 @@ class CafCoordinatorServer : public CoordinatorServer {
           absl::MutexLock lock(&mu_);
           exit_code_ = exit_code;
         });
-    auto port = system_.middleman().publish(coordinator_, options.port, options.bind_host.c_str(),
-                                            /*reuse=*/false);
-    if (!port) {
+    SLUICE_ASSIGN_OR_RETURN(auto context, SecureContext::Create(options.credentials, job_id_));
+    middleman_ = std::make_unique<SecureMiddleman>(system_, std::move(context));
+    const auto port = middleman_->Publish(coordinator_, options.bind_host, options.port);
+    if (!port.ok()) {
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options.bind_host, ":",
-                                                 options.port, ": ", system_.render(port.error()),
+                                                 options.port, ": ", port.status().message(),
                                                  ". Leave the port out to take a free one"));
     }
     port_ = *port;
@@ -74,6 +77,7 @@ class CafCoordinatorServer : public CoordinatorServer {
   // Last, so that they end first: the system's end waits for the actor, which uses all of the above.
   ActorConfig config_;
   caf::actor_system system_;
+  std::unique_ptr<SecureMiddleman> middleman_;
   CoordinatorHandle coordinator_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "actors/coordinator_state.h"
+#include "security/credentials.h"
 
 namespace sluice {
 
@@ -17,11 +18,14 @@ class CoordinatorServer {
     /// Address to listen on; loopback for a job on one machine.
     std::string bind_host = "127.0.0.1";
     uint16_t port = 0;  ///< 0 = any free one
+    /// Whoever connects must prove that it has them (security/secure_channel.h).
+    Credentials credentials;
     StopReason stop_reason = [] { return std::nullopt; };
   };
 
   /// Listens at once. \param observer  must outlive the server
-  /// \error kUnavailable  address, port and CAF's reason
+  /// \error kUnavailable      address, port and CAF's reason
+  /// \error kUnauthenticated  TLS does not take the credentials
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(Options options,
                                                                   CoordinatorObserver* observer);
   virtual ~CoordinatorServer() = default;

@@ -1,39 +1,22 @@
 #include "actors/member_client.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
-#include <set>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "actors/member_actor.h"
 #include "actors/messages.h"
+#include "actors/secure_middleman.h"
 #include "base/status_macros.h"
-#include "caf/io/all.hpp"
+#include "security/keyed_hash.h"
+#include "security/secure_channel.h"
 
 namespace sluice {
 namespace {
 
-absl::StatusOr<CoordinatorHandle> ConnectOnce(caf::actor_system& system,
-                                              const MemberClient::Options& options) {
-  caf::scoped_actor self{system};
-  absl::StatusOr<CoordinatorHandle> result = absl::UnknownError("no answer");
-  // remote_actor would wait for ever for a frozen peer; a request has a timeout.
-  self->request(system.middleman().actor_handle(), std::chrono::seconds(2),
-                caf::connect_atom::value, options.coordinator_host, options.coordinator_port)
-      .receive(
-          [&](const caf::node_id&, caf::strong_actor_ptr& handle, const std::set<std::string>&) {
-            if (handle == nullptr) {
-              result = absl::UnavailableError("nothing is published on that port");
-            } else {
-              result = caf::actor_cast<CoordinatorHandle>(handle);
-            }
-          },
-          [&](caf::error& error) { result = absl::UnavailableError(system.render(error)); });
-  return result;
-}
+// A connection that both sides secure takes this long only on a machine that is out of breath.
+constexpr absl::Duration kAttempt = absl::Seconds(10);
 
 class CafMemberClient : public MemberClient {
  public:
@@ -43,13 +26,20 @@ class CafMemberClient : public MemberClient {
     // An actor that lives keeps the actor system from ending.
     caf::anon_send_exit(member_, caf::exit_reason::user_shutdown);
     member_ = MemberHandle();
+    Wipe(transport_secret_);
   }
 
   absl::Status ConnectWithin(const Options& options) {
+    SLUICE_ASSIGN_OR_RETURN(auto context,
+                            SecureContext::Create(options.credentials, options.job_id));
+    middleman_ = std::make_unique<SecureMiddleman>(system_, std::move(context));
+    transport_secret_ = DeriveKey(options.credentials.token,
+                                  absl::StrCat("sluice data plane of job ", options.job_id));
     const absl::Time begin = absl::Now();
     absl::Duration pause = absl::Milliseconds(50);
     while (true) {
-      absl::StatusOr<CoordinatorHandle> coordinator = ConnectOnce(system_, options);
+      const absl::StatusOr<CoordinatorHandle> coordinator =
+          middleman_->Connect(options.coordinator_host, options.coordinator_port, kAttempt);
       if (coordinator.ok()) {
         MemberEvents events;
         events.on_start = [this](const proto::StartGeneration& start) {
@@ -72,11 +62,17 @@ class CafMemberClient : public MemberClient {
         member_ = system_.spawn(MemberActor, *coordinator, options.job_id, std::move(events));
         return absl::OkStatus();
       }
+      const std::string where =
+          absl::StrCat(options.coordinator_host, ":", options.coordinator_port);
+      if (!absl::IsUnavailable(coordinator.status())) {  // another attempt would end alike
+        return absl::Status(coordinator.status().code(),
+                            absl::StrCat("cannot join the coordinator at ", where, ": ",
+                                         coordinator.status().message()));
+      }
       const absl::Duration waited = absl::Now() - begin;
       if (waited + pause > options.connect_timeout) {
         return absl::UnavailableError(
-            absl::StrCat("cannot reach the coordinator at ", options.coordinator_host, ":",
-                         options.coordinator_port, " after ",
+            absl::StrCat("cannot reach the coordinator at ", where, " after ",
                          absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(1))), ": ",
                          coordinator.status().message()));
       }
@@ -105,6 +101,10 @@ class CafMemberClient : public MemberClient {
   void Send(proto::WorkerDone done) override { Forward(std::move(done)); }
   void Send(proto::Failure failure) override { Forward(std::move(failure)); }
 
+  std::string TransportKey(int64_t generation) const override {
+    return DeriveKey(transport_secret_, absl::StrCat("generation ", generation));
+  }
+
   absl::StatusOr<End> WaitEnd(absl::Duration timeout) override {
     absl::MutexLock lock(&mu_);
     const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return end_.has_value(); };
@@ -122,12 +122,14 @@ class CafMemberClient : public MemberClient {
   }
 
   const Events events_;
+  std::string transport_secret_;  // constant once connected
   absl::Mutex mu_;
   std::optional<proto::StartGeneration> start_ ABSL_GUARDED_BY(mu_);
   std::optional<End> end_ ABSL_GUARDED_BY(mu_);
   // Last, so that they end first: the system's end waits for the actor, which uses all of the above.
   ActorConfig config_;
   caf::actor_system system_;
+  std::unique_ptr<SecureMiddleman> middleman_;
   MemberHandle member_;
 };
 

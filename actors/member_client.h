@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "proto/control.pb.h"
+#include "security/credentials.h"
 
 namespace sluice {
 
@@ -19,6 +20,7 @@ class MemberClient {
     std::string coordinator_host;
     uint16_t coordinator_port = 0;
     std::string job_id;
+    Credentials credentials;
     absl::Duration connect_timeout = absl::Seconds(20);
   };
   /// How the process's part ended: `exit_code` 0 after a Shutdown.
@@ -42,7 +44,9 @@ class MemberClient {
   };
 
   /// Connects, trying again with back-off until the timeout.
-  /// \error kUnavailable  host, port, time waited and CAF's reason
+  /// \error kUnavailable         host, port, time waited and the reason of the last attempt
+  /// \error kUnauthenticated     one side could not prove that it belongs to the job
+  /// \error kFailedPrecondition  another job or version
   static absl::StatusOr<std::unique_ptr<MemberClient>> Connect(const Options& options,
                                                                Events events);
   virtual ~MemberClient() = default;
@@ -57,6 +61,9 @@ class MemberClient {
   virtual void Send(proto::Statistics statistics) = 0;
   virtual void Send(proto::WorkerDone done) = 0;
   virtual void Send(proto::Failure failure) = 0;
+
+  /// Secret of one generation's data plane, that all its members can tell and nobody else.
+  virtual std::string TransportKey(int64_t generation) const = 0;
 
   /// The end, if it came within `timeout`.
   virtual absl::StatusOr<End> WaitEnd(absl::Duration timeout) = 0;

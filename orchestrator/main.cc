@@ -62,7 +62,8 @@ const std::vector<Subcommand>& Subcommands() {
         "dry_run",
         "run_directory",
         "log_level",
-        "start_timeout"},
+        "start_timeout",
+        "credentials"},
        RunCommand},
       {"plan",
        "--stats FILE [options]",
@@ -84,31 +85,39 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator solve tests/policies/solver/testdata/lgreco_knapsack.json\n",
        {"log_level"},
        SolveCommand},
+      {"credentials",
+       "DIR",
+       "make a folder of credentials for a job whose processes are started by hand",
+       "  orchestrator credentials ~/.sluice-credentials\n",
+       {"log_level"},
+       CredentialsCommand},
       {"coordinator",
-       "--job FILE --job-id ID --run-directory DIR",
+       "--job FILE --job-id ID --run-directory DIR --credentials DIR",
        "the process that forms the cluster and plans (started by run)",
-       "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x\n",
+       "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
+       "--credentials ~/.sluice-credentials\n",
        {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd",
-        "launcher_pid", "log_level", "start_timeout"},
+        "launcher_pid", "log_level", "start_timeout", "credentials"},
        CoordinatorCommand},
       {"worker",
        "JOB [--set key=value ...] | --job FILE --job-id ID --run-directory DIR --coordinator "
-       "HOST:PORT --slot N",
+       "HOST:PORT --slot N --credentials DIR",
        "a process that trains one replica (started by run, or by srun, mpirun, torchrun)",
        "  srun -n 4 orchestrator worker JOB.yaml\n"
        "  mpirun -np 4 orchestrator worker JOB.yaml\n"
        "  orchestrator worker --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
-       "--coordinator 127.0.0.1:41873 --slot 0\n",
+       "--coordinator 127.0.0.1:41873 --slot 0 --credentials ~/.sluice-credentials\n",
        {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
-        "start_timeout", "json", "verbose"},
+        "start_timeout", "json", "verbose", "credentials"},
        AnyWorkerCommand},
       {"profiler",
-       "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",
+       "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N "
+       "--credentials DIR",
        "a process that measures what compression would lose (started by run)",
        "  orchestrator profiler --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
-       "--coordinator 127.0.0.1:41873 --slot 0\n",
+       "--coordinator 127.0.0.1:41873 --slot 0 --credentials ~/.sluice-credentials\n",
        {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
-        "start_timeout"},
+        "start_timeout", "credentials"},
        ProfilerCommand},
   };
   return *all;

@@ -181,7 +181,7 @@ def system_libraries():
         debian = "libabsl-dev",
     )
     _library("ucx", env = "UCX_HOME", probes = ["include/ucp/api/ucp.h"], link = ["ucp", "ucs"], debian = "libucx-dev")
-    _library("caf", env = "CAF_HOME", probes = ["include/caf/all.hpp"], link = ["caf_openssl", "caf_io", "caf_core"], debian = "libcaf-dev")
+    _library("caf", env = "CAF_HOME", probes = ["include/caf/all.hpp"], link = ["caf_io", "caf_core"], debian = "libcaf-dev")
     _library(
         "torch",
         env = "LIBTORCH_HOME",
@@ -192,6 +192,7 @@ def system_libraries():
     )
     _nccl_headers(name = "nccl")
     _library("protobuf", probes = ["include/google/protobuf/message.h", "bin/protoc"], link = ["protobuf", "pthread"], debian = "libprotobuf-dev protobuf-compiler")
+    _library("openssl", probes = ["include/openssl/ssl.h"], link = ["ssl", "crypto"], debian = "libssl-dev")
     _library("highway", probes = ["include/hwy/highway.h"], link = ["hwy"], debian = "libhwy-dev")
     _library("eigen", probes = ["include/eigen3/Eigen/Dense"], debian = "libeigen3-dev")
     _library("yaml_cpp", probes = ["include/yaml-cpp/yaml.h"], link = ["yaml-cpp"], debian = "libyaml-cpp-dev")

@@ -30,16 +30,15 @@ constexpr absl::Duration kFarewell = absl::Seconds(1);
 // UCX ends everything on a closed endpoint within milliseconds, or never.
 constexpr absl::Duration kClosing = absl::Seconds(1);
 
-ucp_tag_t WireTag(Rank sender, MessageTag tag) {
+ucp_tag_t OpenTag(Rank sender, MessageTag tag) {
   return (static_cast<ucp_tag_t>(sender.value) << kMessageTagBits) | tag;
 }
-
-ucp_tag_t NoticeTag(Rank sender) { return kNoticeBit | WireTag(sender, 0); }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
-    UcpEngine engine, Rank self, const std::vector<std::string>& addresses) {
+    UcpEngine engine, Rank self, const std::vector<std::string>& addresses,
+    const std::string& tag_key) {
   const auto peers = static_cast<int64_t>(addresses.size());
   if (self < Rank(0) || self >= Rank(peers) || peers > (int64_t{1} << kRankBits)) {
     return absl::InvalidArgumentError(
@@ -50,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
       FromUcs(ucp_worker_get_efd(engine.worker.get(), &worker_fd), "UCX has no event descriptor"));
   SLUICE_ASSIGN_OR_RETURN(Doorbell bell, Doorbell::Create());
   std::unique_ptr<UcxMesh> mesh(
-      new UcxMesh(std::move(engine), worker_fd, std::move(bell), self, addresses.size()));
+      new UcxMesh(std::move(engine), worker_fd, std::move(bell), self, addresses.size(), tag_key));
   for (int64_t rank = 0; rank < peers; ++rank) {
     if (Rank(rank) == self) continue;
     SLUICE_RETURN_IF_ERROR(mesh->ConnectTo(Rank(rank), addresses[static_cast<size_t>(rank)]));
@@ -58,8 +57,18 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
   return mesh;
 }
 
-UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers)
+uint64_t UcxMesh::WireTag(Rank sender, MessageTag tag) const {
+  return cipher_.Seal(OpenTag(sender, tag));
+}
+
+uint64_t UcxMesh::NoticeTag(Rank sender) const {
+  return cipher_.Seal(kNoticeBit | OpenTag(sender, 0));
+}
+
+UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers,
+                 const std::string& tag_key)
     : self_(self),
+      cipher_(tag_key),
       worker_fd_(worker_fd),
       bell_(std::move(bell)),
       peers_(peers),

@@ -12,6 +12,7 @@
 #include "comm/transport/doorbell.h"
 #include "comm/transport/operation.h"
 #include "comm/transport/request_table.h"
+#include "comm/transport/tag_cipher.h"
 #include "comm/transport/transport.h"
 #include "comm/transport/ucx_handles.h"
 
@@ -23,6 +24,9 @@ namespace sluice {
 ///
 ///     63       62 .. 40        39 .. 0
 ///     notice   sender's rank   MessageTag, 0 for a notice
+///
+/// On the wire they are sealed with the generation's key (TagCipher), so that messages of strangers, of other jobs
+/// and of earlier generations meet no receive.
 ///
 /// Notices are empty messages: two hellos when connecting, a goodbye when leaving. UCX 1.13 neither
 /// watches a peer over shared memory nor survives every loss of a connection until its own
@@ -50,10 +54,12 @@ namespace sluice {
 class UcxMesh : public Transport {
  public:
   /// \param addresses  by rank; the one at `self` is not used
+  /// \param tag_key    see TagCipher; the same for all
   /// \error kUnavailable      naming the rank that cannot be reached
   /// \error kInvalidArgument  `self` or an address is not possible
   static absl::StatusOr<std::unique_ptr<Transport>> Connect(
-      UcpEngine engine, Rank self, const std::vector<std::string>& addresses);
+      UcpEngine engine, Rank self, const std::vector<std::string>& addresses,
+      const std::string& tag_key);
 
   /// Says goodbye, waits briefly until what was sent has left this process, and closes.
   ~UcxMesh() override;
@@ -101,7 +107,8 @@ class UcxMesh : public Transport {
     bool met() const { return hellos_taken == 2 && notices >= 2; }
   };
 
-  UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers);
+  UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers,
+          const std::string& tag_key);
 
   absl::Status ConnectTo(Rank rank, const std::string& address);
   absl::Status AwaitNotices(Rank from);
@@ -150,9 +157,13 @@ class UcxMesh : public Transport {
   static void OnGoodbyeLeft(void* handle, ucs_status_t status, void* mesh);
   static void OnFailure(void* peer, ucp_ep_h endpoint, ucs_status_t status);
 
+  uint64_t WireTag(Rank sender, MessageTag tag) const;
+  uint64_t NoticeTag(Rank sender) const;
+
   const Rank self_;
+  const TagCipher cipher_;
   const int worker_fd_;
-  Doorbell bell_;  // rung by Abort and Wake
+  Doorbell bell_;            // rung by Abort and Wake
   std::vector<Peer> peers_;  // never resized: UCX holds pointers
   RequestTable<Request> requests_;
   int hellos_leaving_ = 0;         // hellos sent and not taken yet

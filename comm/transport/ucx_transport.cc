@@ -20,9 +20,11 @@ class Seed : public UcxEndpointSeed {
 
   const std::string& address() const override { return address_; }
 
-  absl::StatusOr<std::unique_ptr<Transport>>
-      Connect(Rank self, const std::vector<std::string>& addresses) && override {
-    return UcxMesh::Connect(std::move(engine_), self, addresses);
+  absl::StatusOr<std::unique_ptr<Transport>> Connect(Rank self,
+                                                     const std::vector<std::string>& addresses,
+                                                     const std::string& tag_key) &&
+      override {
+    return UcxMesh::Connect(std::move(engine_), self, addresses, tag_key);
   }
 
  private:

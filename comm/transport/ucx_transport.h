@@ -32,9 +32,11 @@ class UcxEndpointSeed {
 
   /// Connects to all peers; consumes the seed's resources.
   /// \param addresses  of all peers by rank; the one at `self` is ours and is not connected
+  /// \param tag_key    32 secret bytes, the same for all peers and for them alone; empty: anybody who reaches a peer's
+  ///                   listening socket may take part
   /// \error kUnavailable  naming the rank that cannot be reached
   virtual absl::StatusOr<std::unique_ptr<Transport>> Connect(
-      Rank self, const std::vector<std::string>& addresses) && = 0;
+      Rank self, const std::vector<std::string>& addresses, const std::string& tag_key = "") && = 0;
 };
 
 /// The version of the UCX library in use, e.g. "1.13.1".

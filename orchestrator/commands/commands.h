@@ -13,6 +13,9 @@ int RunCommand(const CommandLine& line);
 /// (srun, mpirun, torchrun, Kubernetes), otherwise one that `run` started (WorkerCommand).
 int AnyWorkerCommand(const CommandLine& line);
 
+/// `orchestrator credentials DIR`: makes a folder of credentials, for processes that are started by hand.
+int CredentialsCommand(const CommandLine& line);
+
 // The processes that `run` starts.
 int CoordinatorCommand(const CommandLine& line);
 int WorkerCommand(const CommandLine& line);

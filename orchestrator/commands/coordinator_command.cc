@@ -6,6 +6,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "actors/coordinator_server.h"
 #include "actors/policy_publisher.h"
 #include "base/exit_codes.h"
@@ -16,6 +17,7 @@
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/report/console_reporter.h"
 #include "orchestrator/report/run_recorder.h"
+#include "security/credential_source.h"
 
 namespace sluice {
 namespace {
@@ -83,6 +85,8 @@ int CoordinatorCommand(const CommandLine&) {
     stoppable->server->Stop(why, exit_code);
     ExitAfter(kLeaveSeconds, exit_code, why);
   });
+  auto credentials = LoadCredentials(absl::GetFlag(FLAGS_credentials), absl::Now());
+  if (!credentials.ok()) return ExitCodeFor(credentials.status());
   auto job = LoadResolvedJob();
   if (!job.ok()) return ExitCodeFor(job.status());
 
@@ -115,6 +119,7 @@ int CoordinatorCommand(const CommandLine&) {
   options.stop_reason = LauncherGone;
   options.bind_host = absl::GetFlag(FLAGS_bind);
   options.port = static_cast<uint16_t>(port);
+  options.credentials = *std::move(credentials);
   auto server = CoordinatorServer::Start(std::move(options), &observers);
   if (!server.ok()) return ExitCodeFor(server.status());
   {

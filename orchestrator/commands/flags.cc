@@ -13,6 +13,10 @@ ABSL_FLAG(std::string, run_directory, "",
           "where the run's files go (default: a new folder under runs/)");
 ABSL_FLAG(std::string, log_level, "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or FATAL");
 ABSL_FLAG(int32_t, start_timeout, 120, "seconds within which all processes must have joined");
+ABSL_FLAG(std::string, credentials, "",
+          "folder with what proves that a process belongs to the job (orchestrator credentials DIR "
+          "makes one); run "
+          "makes its own if not given; - reads standard input, where launchers write them");
 
 ABSL_FLAG(std::string, H, "",
           "hosts and how many workers each may run, as in a01:4,a02:4 (default: this machine)");

@@ -48,7 +48,8 @@ std::vector<std::string> Argv(const Launch& launch, const std::string& subcomman
           absl::StrCat("--job-id=", launch.job_id),
           absl::StrCat("--run-directory=", launch.run_directory),
           absl::StrCat("--log-level=", absl::GetFlag(FLAGS_log_level)),
-          absl::StrCat("--start-timeout=", absl::GetFlag(FLAGS_start_timeout))};
+          absl::StrCat("--start-timeout=", absl::GetFlag(FLAGS_start_timeout)),
+          "--credentials=-"};
 }
 
 std::string LauncherPid() { return absl::StrCat("--launcher-pid=", getpid()); }
@@ -100,6 +101,8 @@ bool Launch::all_local() const {
                      [&](const Placement& one) { return is_local[one.host]; });
 }
 
+bool Launch::one_host() const { return all_local() && absl::StartsWith(bind, "127."); }
+
 absl::StatusOr<std::string> OwnPath() {
   char self[4096] = {};
   if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0) {
@@ -137,6 +140,7 @@ ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
   ChildSpec spec;
   spec.name = "coordinator";
   spec.argv = Argv(launch, "coordinator");
+  spec.stdin_text = Serialize(launch.credentials);
   spec.argv.push_back(LauncherPid());
   spec.argv.push_back(absl::StrCat("--bind=", launch.bind));
   spec.argv.push_back(absl::StrCat("--port=", launch.coordinator_port));
@@ -159,6 +163,7 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
   const int host = HostIndex(launch, kind, slot);
   spec.name = absl::StrCat(worker ? "rank " : "profiler ", slot);
   spec.argv = Argv(launch, kind);
+  spec.stdin_text = Serialize(launch.credentials);
   spec.argv.push_back(absl::StrCat("--coordinator=", coordinator));
   spec.argv.push_back(absl::StrCat("--slot=", slot));
   spec.without = Removed(launch.environment, launch.wishes);
@@ -171,9 +176,13 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
       set[name] = absl::StrCat(launch.job.training().threads());
     }
   }
-  // Nothing of a job on one host goes over its network.
-  if (launch.all_local() && launch.environment.count("UCX_NET_DEVICES") == 0) {
-    set["UCX_NET_DEVICES"] = "lo";
+  // All ranks are on this host: UCX needs no listening socket, and if the user wants tcp, none but on loopback.
+  if (launch.one_host()) {
+    if (launch.environment.count("UCX_TLS") == 0 &&
+        launch.job.communication().transports().empty()) {
+      set["UCX_TLS"] = "posix,cma,self";
+    }
+    if (launch.environment.count("UCX_NET_DEVICES") == 0) set["UCX_NET_DEVICES"] = "lo";
   }
   if (worker) {
     WorkerFacts facts;

@@ -13,6 +13,7 @@
 #include "orchestrator/launcher/supervisor.h"
 #include "orchestrator/launcher/worker_environment.h"
 #include "proto/job.pb.h"
+#include "security/credentials.h"
 
 namespace sluice {
 
@@ -38,8 +39,11 @@ struct Launch {
   std::string network_interface;               ///< to use, with commas; empty = any
   Environment environment;                     ///< of this process
   EnvironmentWishes wishes;
+  Credentials credentials;  ///< of the job's processes, which get them over standard input
 
   bool all_local() const;
+  /// Whether nothing of the job leaves this host.
+  bool one_host() const;
 };
 
 /// The path of this program.

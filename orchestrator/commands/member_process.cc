@@ -7,6 +7,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "actors/coordinator_state.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
+#include "security/credential_source.h"
 
 namespace sluice {
 
@@ -35,6 +37,8 @@ absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient:
   options.job_id = absl::GetFlag(FLAGS_job_id);
   // Under a scheduler the coordinator may start long after others.
   options.connect_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
+  SLUICE_ASSIGN_OR_RETURN(options.credentials,
+                          LoadCredentials(absl::GetFlag(FLAGS_credentials), absl::Now()));
   return MemberClient::Connect(options, std::move(events));
 }
 
@@ -51,6 +55,7 @@ absl::StatusOr<Joined> JoinGeneration(MemberClient& client, const proto::JobConf
   const absl::Duration patience =
       elastic ? absl::InfiniteDuration() : absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
   SLUICE_ASSIGN_OR_RETURN(joined.start, client.Join(std::move(join), patience));
+  joined.transport_key = client.TransportKey(joined.start.envelope().generation());
   return joined;
 }
 

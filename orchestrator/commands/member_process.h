@@ -24,13 +24,15 @@ inline constexpr int kMemberLeaveSeconds = 5;
 /// \return the process's exit code
 int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run);
 
-/// Connects to the coordinator that --coordinator and --job-id name.
+/// Connects to the coordinator that --coordinator and --job-id name, with the credentials that --credentials names.
+/// Once per process, since these may come over standard input.
 absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events);
 
 /// A member of a generation that starts.
 struct Joined {
   proto::StartGeneration start;
   std::unique_ptr<UcxEndpointSeed> seed;  ///< to be connected to start.transport_addresses()
+  std::string transport_key;              ///< of the generation
 };
 
 /// Makes a UCX endpoint, joins the next generation with its address and waits for the start: for

@@ -110,6 +110,8 @@ int ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kPermissionDenied:
       return kExitStorage;
+    case absl::StatusCode::kUnauthenticated:
+      return kExitPermission;
     case absl::StatusCode::kInternal:
       return kExitBug;
     default:

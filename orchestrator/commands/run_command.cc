@@ -22,6 +22,8 @@
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/network.h"
+#include "security/credential_source.h"
+#include "security/credentials.h"
 
 namespace sluice {
 namespace {
@@ -212,6 +214,17 @@ absl::Status ReachHosts(Launch& launch) {
   return FindAddress(others, answers, launch);
 }
 
+// New ones for this job alone, unless the user has some.
+absl::Status TakeCredentials(Launch& launch) {
+  const std::string folder = absl::GetFlag(FLAGS_credentials);
+  if (folder.empty()) {
+    launch.credentials = MakeCredentials(absl::Now(), kJobValidity);
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(launch.credentials, LoadCredentials(folder, absl::Now()));
+  return absl::OkStatus();
+}
+
 std::string Describe(const ChildSpec& spec) {
   std::string line;
   for (const auto& [name, value] : spec.environment) absl::StrAppend(&line, name, "=", value, " ");
@@ -275,6 +288,7 @@ int RunCommand(const CommandLine& line) {
     (void)SetLogLevel("DEBUG");  // every process's start and end
   }
   if (absl::Status status = ReachHosts(*launch); !status.ok()) return Fail(status);
+  if (absl::Status status = TakeCredentials(*launch); !status.ok()) return ExitCodeFor(status);
   if (absl::Status status = PrepareRunDirectory(*launch); !status.ok()) return ExitCodeFor(status);
   std::unique_ptr<OutputFiles> files;
   if (const std::string folder = absl::GetFlag(FLAGS_output_filename); !folder.empty()) {

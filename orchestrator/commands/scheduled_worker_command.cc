@@ -5,11 +5,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "actors/policy_publisher.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
@@ -22,6 +26,8 @@
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/network.h"
 #include "orchestrator/launcher/remote_start.h"
+#include "security/credential_source.h"
+#include "security/credentials.h"
 
 namespace sluice {
 namespace {
@@ -71,6 +77,45 @@ std::string BindAddress(const MeetingPoint& point) {
   return "0.0.0.0";
 }
 
+// Where rank 0 leaves the credentials of this job for the others, unless the user has some.
+std::string HandedOver(const Launch& launch) { return launch.run_directory + "/credentials"; }
+
+// Rank 0's. Removed when the job is over.
+absl::Status MakeOrLoadCredentials(Launch& launch) {
+  if (const std::string folder = absl::GetFlag(FLAGS_credentials); !folder.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(launch.credentials, LoadCredentials(folder, absl::Now()));
+    return absl::OkStatus();
+  }
+  launch.credentials = MakeCredentials(absl::Now(), kJobValidity);
+  const std::string temporary = HandedOver(launch) + ".tmp";
+  std::filesystem::remove_all(temporary);  // of a job of this id that was killed
+  std::filesystem::remove_all(HandedOver(launch));
+  SLUICE_RETURN_IF_ERROR(WriteCredentials(temporary, launch.credentials));
+  if (rename(temporary.c_str(), HandedOver(launch).c_str()) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot rename ", temporary, ": ", std::strerror(errno)));
+  }
+  return absl::OkStatus();
+}
+
+// Every other rank's: the folder, once rank 0 has filled it.
+absl::StatusOr<std::string> AwaitCredentials(const Launch& launch) {
+  if (const std::string folder = absl::GetFlag(FLAGS_credentials); !folder.empty()) return folder;
+  const absl::Duration patience = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
+  const absl::Time deadline = absl::Now() + patience;
+  while (access(HandedOver(launch).c_str(), R_OK) != 0) {
+    if (absl::Now() > deadline) {
+      return absl::UnavailableError(absl::StrCat(
+          "rank 0 has left no credentials in ", HandedOver(launch), " within ",
+          absl::FormatDuration(patience),
+          ". Do the hosts share that folder? If not, make some with `orchestrator credentials DIR`, "
+          "put DIR on every host and give --credentials DIR"));
+    }
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  return HandedOver(launch);
+}
+
 // Rank 0 is the launcher of what the job has once, and of its own worker.
 int RunRankZero(Share& share) {
   Launch& launch = share.launch;
@@ -81,6 +126,10 @@ int RunRankZero(Share& share) {
   launch.coordinator_host = launch.bind == "0.0.0.0" ? "127.0.0.1" : launch.bind;
   launch.coordinator_port = share.point.port;
   if (absl::Status status = PrepareRunDirectory(launch); !status.ok()) return ExitCodeFor(status);
+  if (absl::Status status = MakeOrLoadCredentials(launch); !status.ok()) return ExitCodeFor(status);
+  const absl::Cleanup remove = [&] {
+    if (absl::GetFlag(FLAGS_credentials).empty()) std::filesystem::remove_all(HandedOver(launch));
+  };
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
   const absl::Status started = StartAll(launch, *supervisor);
@@ -101,6 +150,8 @@ int BecomeWorker(Share& share) {
   if (absl::Status status = EnsureFile(job, JobToYaml(launch.job)); !status.ok()) {
     return ExitCodeFor(status);
   }
+  auto credentials = AwaitCredentials(launch);
+  if (!credentials.ok()) return ExitCodeFor(credentials.status());
   const std::string threads = absl::StrCat(launch.job.training().threads());
   for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) {
     setenv(name, threads.c_str(), /*overwrite=*/0);
@@ -115,7 +166,8 @@ int BecomeWorker(Share& share) {
       absl::StrCat("--log-level=", absl::GetFlag(FLAGS_log_level)),
       absl::StrCat("--start-timeout=", absl::GetFlag(FLAGS_start_timeout)),
       absl::StrCat("--coordinator=", share.point.host, ":", share.point.port),
-      absl::StrCat("--slot=", share.given.rank)};
+      absl::StrCat("--slot=", share.given.rank),
+      absl::StrCat("--credentials=", *credentials)};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -90,7 +90,7 @@ class Worker {
     const Rank rank(start.rank());
     SetLogIdentity(
         absl::StrCat(ToString(rank), " ", process_.host(), " gen ", start.envelope().generation()));
-    absl::Status status = Generation(start, std::move(joined.seed));
+    absl::Status status = Generation(joined);
     SetReducer(nullptr);
     reducer_.reset();
     if (status.ok()) return true;
@@ -117,8 +117,8 @@ class Worker {
   }
 
   // OK: the job is done. kAborted: the generation ended in good order.
-  absl::Status Generation(const proto::StartGeneration& start,
-                          std::unique_ptr<UcxEndpointSeed> seed) {
+  absl::Status Generation(Joined& joined) {
+    const proto::StartGeneration& start = joined.start;
     const Rank rank(start.rank());
     const proto::JobConfig job = WithWorldSize(job_, start.world_size());
     SLUICE_RETURN_IF_ERROR(trainer_->SetWorld(rank, start.world_size()));
@@ -140,7 +140,8 @@ class Worker {
     const std::vector<std::string> addresses(start.transport_addresses().begin(),
                                              start.transport_addresses().end());
     SLUICE_ASSIGN_OR_RETURN(reducer_, Reducer::Create(options, std::move(layout), [&] {
-                              return std::move(*seed).Connect(rank, addresses);
+                              return std::move(*joined.seed)
+                                  .Connect(rank, addresses, joined.transport_key);
                             }));
     SetReducer(reducer_.get());
     SLUICE_RETURN_IF_ERROR(Sync(start));

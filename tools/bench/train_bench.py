@@ -166,6 +166,8 @@ def print_commands(args, hosts):
             print(json.dumps(train_methods.sluice_job(method, args.settings, args.seeds[0], hosts.transports)))
             commands = train_runs.sluice_commands(args.orchestrator, hosts, args.settings, "DIR/job.json", "DIR", port,
                                                   train_methods.plans(method))
+            if len(commands) > 1:
+                print(args.orchestrator, "credentials", "DIR/credentials")
         else:
             commands = train_runs.ddp_commands(args.python, hosts, method, args.settings, args.seeds[0], port)
         for command in commands:

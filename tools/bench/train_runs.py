@@ -52,7 +52,8 @@ def sluice_commands(orchestrator, hosts, settings, job_path, directory, port, pr
         argv = [orchestrator, "run", "-np", str(settings.ranks), "--json", "--run-directory", run_directory, job_path]
         return [Command("run", argv, ONE_THREAD)]
     environment = {**ONE_THREAD, **hosts.environment}
-    common = ["--job", job_path, "--job-id", "bench", "--run-directory", run_directory]
+    credentials = os.path.join(directory, "credentials")
+    common = ["--job", job_path, "--job-id", "bench", "--run-directory", run_directory, "--credentials", credentials]
     coordinator = ["--coordinator", f"{hosts.address(0)}:{port}"]
     commands = [Command("coordinator", hosts.wrap(0, [
         orchestrator, "coordinator", *common, "--json", "--bind", hosts.address(0), "--port", str(port)]), environment)]
@@ -165,6 +166,9 @@ def run_sluice(orchestrator, hosts, method, settings, seed, timeout, keep=False)
     with scratch(keep) as directory:
         job = write_job(method, settings, seed, hosts, directory)
         commands = sluice_commands(orchestrator, hosts, settings, job, directory, hosts.port(), train_methods.plans(method))
+        if len(commands) > 1:
+            subprocess.run([orchestrator, "credentials", os.path.join(directory, "credentials")], check=True,
+                           stdout=subprocess.DEVNULL)
         first = train_methods.timed_from(method, settings)
         arrivals, steps, counted, summary = [], [], [], None
         with Processes(commands, directory, timeout) as processes:

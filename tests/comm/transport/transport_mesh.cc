@@ -41,7 +41,8 @@ std::vector<std::unique_ptr<Transport>> CreateMesh(MeshKind kind, int peers) {
   }
   std::vector<std::unique_ptr<Transport>> mesh;
   for (int rank = 0; rank < peers; ++rank) {
-    auto transport = std::move(*seeds[rank]).Connect(Rank(rank), addresses);
+    auto transport = std::move(*seeds[rank])
+                         .Connect(Rank(rank), addresses, "a key that all of these ranks have");
     if (!transport.ok()) {
       ADD_FAILURE() << transport.status();
       return {};

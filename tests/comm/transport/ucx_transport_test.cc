@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "comm/transport/ucx_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -51,6 +52,27 @@ TEST(UcxTransport, PeerWithoutACommonTransportIsUnreachableByRank) {
   const auto transport = std::move(**mine).Connect(Rank(0), {address, (*other)->address()});
   EXPECT_EQ(transport.status().code(), absl::StatusCode::kUnavailable) << transport.status();
   EXPECT_THAT(std::string(transport.status().message()), HasSubstr("rank 1 cannot be reached"));
+}
+
+// Another job's or generation's messages, or a stranger's.
+TEST(UcxTransport, MessagesUnderAnotherKeyMeetNoReceive) {
+  auto mine = UcxEndpointSeed::Create({"posix,cma,self"});
+  auto other = UcxEndpointSeed::Create({"posix,cma,self"});
+  ASSERT_TRUE(mine.ok() && other.ok());
+  const std::vector<std::string> addresses = {(*mine)->address(), (*other)->address()};
+  auto here = std::move(**mine).Connect(Rank(0), addresses, std::string(32, 'a'));
+  auto there = std::move(**other).Connect(Rank(1), addresses, std::string(32, 'b'));
+  ASSERT_TRUE(here.ok() && there.ok());
+  std::byte sent{7}, received{0};
+  const RequestId send = (*there)->Send(Rank(0), 1, absl::MakeConstSpan(&sent, 1));
+  const RequestId receive = (*here)->Receive(Rank(1), 1, absl::MakeSpan(&received, 1));
+  const absl::Time deadline = absl::Now() + absl::Milliseconds(300);
+  while (absl::Now() < deadline) {
+    ASSERT_FALSE((*there)->Test(send).has_value());
+    ASSERT_FALSE((*here)->Test(receive).has_value());
+  }
+  EXPECT_EQ((*here)->Wait(receive, absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(received, std::byte{0});
 }
 
 TEST(UcxTransport, SignalsStayWithTheProcess) {
