@@ -29,6 +29,10 @@ class Observers : public CoordinatorObserver {
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override {
     for (auto* one : all_) one->OnStarted(start, size);
   }
+  void OnRegroup(const std::string& reason,
+                 const std::vector<proto::ProcessInfo>& lost) override {
+    for (auto* one : all_) one->OnRegroup(reason, lost);
+  }
   void OnSteps(const std::vector<ClusterStep>& steps) override {
     for (auto* one : all_) one->OnSteps(steps);
   }
