@@ -55,13 +55,7 @@ same_result() {
 }
 
 # Processes of the job whose run directory is $1.
-processes_of() {
-  local file
-  for file in /proc/[0-9]*/cmdline; do
-    { tr '\0' '\n' < "$file"; } 2> /dev/null | grep -Fxq -- "--run-directory=$1" && echo "${file//[^0-9]/}"
-  done
-  return 0
-}
+processes_of() { pgrep -f -- "--run-directory=$1( |\$)" || true; }
 
 # Waits until nothing of the job is left: gone_within SECONDS RUN_DIRECTORY
 gone_within() {

@@ -90,7 +90,8 @@ on_first "$orchestrator" run -H 10.77.0.1:2,10.77.0.3:2 -p 2222 -i "$keys/user" 
 same_result "ssh and local" "$scratch/mixed"
 
 echo "nothing outlives a launcher that is killed"
-on_first "$orchestrator" run "${hosts[@]}" --set training.steps=100000 --run-directory "$scratch/killed" "$job" \
+# Not through the function: $! must be the launcher itself.
+ip netns exec c-h0 "$orchestrator" run "${hosts[@]}" --set training.steps=100000 --run-directory "$scratch/killed" "$job" \
   > "$scratch/killed.log" 2>&1 &
 launcher=$!
 training_begins "$scratch/killed"
