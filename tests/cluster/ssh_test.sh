@@ -1,0 +1,135 @@
+#!/bin/bash
+# `run -H` over ssh: three network namespaces are three hosts, two of them with an sshd.
+source tests/cluster/common.sh
+need sshd openssh-server
+need ip iproute2
+need_root "making network namespaces"
+
+if [[ -z ${IN_NAMESPACE:-} ]]; then
+  exec env IN_NAMESPACE=1 unshare --net --mount --propagation private -- "$0" "$@"
+fi
+mount -t tmpfs none /run
+mkdir -p /run/netns /run/sshd
+ip link set lo up
+netlab=$PWD/tools/netlab/netlab.sh
+"$netlab" up c 3 none
+trap '[[ ${#sshds[@]} -eq 0 ]] || kill "${sshds[@]}" 2> /dev/null || true; "$netlab" down c' EXIT
+sshds=()
+
+echo "host keys, a user's key, and an sshd on each of two hosts"
+keys=$scratch/keys
+mkdir -p "$keys"
+ssh-keygen -q -t ed25519 -N '' -f "$keys/user"
+for host in 1 2; do
+  ssh-keygen -q -t ed25519 -N '' -f "$keys/host$host"
+  address=10.77.0.$((host + 1))
+  cat > "$keys/sshd$host" << END
+Port 2222
+ListenAddress $address
+HostKey $keys/host$host
+AuthorizedKeysFile $keys/user.pub
+PidFile none
+UsePAM no
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication yes
+END
+  ip netns exec "c-h$host" "$(command -v sshd)" -D -e -f "$keys/sshd$host" 2> "$scratch/sshd$host.log" &
+  sshds+=($!)
+  echo "[$address]:2222 $(cut -d' ' -f1,2 "$keys/host$host.pub")" >> "$keys/known_hosts"
+done
+
+# What a user has in ~/.ssh/config; the launcher finds this ssh first.
+mkdir -p "$scratch/bin"
+cat > "$scratch/bin/ssh" << END
+#!/bin/sh
+exec $(command -v ssh) -F $keys/config "\$@"
+END
+chmod +x "$scratch/bin/ssh"
+cat > "$keys/config" << END
+UserKnownHostsFile $keys/known_hosts
+GlobalKnownHostsFile /dev/null
+IdentitiesOnly yes
+END
+export PATH=$scratch/bin:$PATH
+# Shared memory would pass between the hosts of this one machine.
+export UCX_TLS=tcp
+
+on_first() { ip netns exec c-h0 "$@"; }
+hosts=(-H 10.77.0.2:2,10.77.0.3:2 -p 2222 -i "$keys/user")
+for ((tries = 0; tries < 100; tries++)); do
+  on_first ssh -p 2222 -i "$keys/user" 10.77.0.2 true 2> /dev/null &&
+    on_first ssh -p 2222 -i "$keys/user" 10.77.0.3 true 2> /dev/null && break
+  sleep 0.1
+done
+
+run_reference
+
+echo "two other hosts, two workers each"
+on_first env HARMLESS=value-on-no-command-line SOME_TOKEN=stays-here "$orchestrator" run "${hosts[@]}" \
+  --run-directory "$scratch/run" --output-filename "$scratch/out" "$job" > "$scratch/run.log" 2>&1 &
+launcher=$!
+training_begins "$scratch/run"
+[[ -n $(processes_of "$scratch/run") ]] || fail "no processes while it trains"
+if grep -l '[v]alue-on-no-command-line' /proc/[0-9]*/cmdline 2> /dev/null; then
+  fail "the environment is on a command line"
+fi
+for pid in $(processes_of "$scratch/run"); do
+  grep -zq '^worker$' "/proc/$pid/cmdline" || continue
+  grep -zq '^HARMLESS=value-on-no-command-line$' "/proc/$pid/environ" || fail "a worker lacks HARMLESS"
+  ! grep -zq '^SOME_TOKEN=' "/proc/$pid/environ" || fail "a worker has SOME_TOKEN"
+  grep -zq '^MASTER_ADDR=10.77.0.1$' "/proc/$pid/environ" || fail "a worker has another MASTER_ADDR"
+done
+wait "$launcher" || fail "-H over ssh: $(cat "$scratch/run.log")"
+same_result "ssh, 2 hosts" "$scratch/run"
+[[ -e $scratch/out/gen.1/rank.3/stderr ]] || fail "no file for the output of rank 3"
+
+echo "this host and another one"
+on_first "$orchestrator" run -H 10.77.0.1:2,10.77.0.3:2 -p 2222 -i "$keys/user" --network-interface net0 \
+  --run-directory "$scratch/mixed" "$job" > "$scratch/mixed.log" 2>&1 || fail "mixed: $(cat "$scratch/mixed.log")"
+same_result "ssh and local" "$scratch/mixed"
+
+echo "nothing outlives a launcher that is killed"
+# Not through the function: $! must be the launcher itself.
+ip netns exec c-h0 "$orchestrator" run "${hosts[@]}" --set training.steps=100000 --run-directory "$scratch/killed" "$job" \
+  > "$scratch/killed.log" 2>&1 &
+launcher=$!
+training_begins "$scratch/killed"
+kill -9 "$launcher"
+wait "$launcher" || true
+gone_within 10 "$scratch/killed"
+
+echo "a worker that dies over there ends the job and is named"
+on_first "$orchestrator" run "${hosts[@]}" --set training.steps=100000 --run-directory "$scratch/death" "$job" \
+  > "$scratch/death.log" 2>&1 &
+launcher=$!
+training_begins "$scratch/death"
+for pid in $(processes_of "$scratch/death"); do
+  if grep -zq '^--slot=3$' "/proc/$pid/cmdline"; then kill -9 "$pid"; fi
+done
+status=0
+wait "$launcher" || status=$?
+[[ $status -ne 0 ]] || fail "the job ended well without rank 3"
+grep -q "rank 3" "$scratch/death.log" || fail "rank 3 is not named: $(cat "$scratch/death.log")"
+gone_within 10 "$scratch/death"
+
+check_error() {  # CODE WORDS ARGUMENTS...
+  local code=$1 words=$2 status=0 text
+  shift 2
+  text=$(on_first "$@" 2>&1) || status=$?
+  [[ $status -eq $code && $text == *"$words"* ]] || fail "$*: exit $status, expected $code and \"$words\": $text"
+}
+echo "hosts that cannot be reached, all of them at once"
+check_error 69 "SL1001 cannot reach 2 of 3 hosts" "$orchestrator" run \
+  -H 10.77.0.2:1,10.77.0.77:1,no-such-host.invalid:1 -p 2222 -i "$keys/user" "$job"
+check_error 69 "10.77.0.2 port 2223" "$orchestrator" run -H 10.77.0.2:1 -p 2223 -i "$keys/user" "$job"
+echo "a key that the host does not know"
+ssh-keygen -q -t ed25519 -N '' -f "$keys/stranger"
+check_error 77 "SL1002 10.77.0.2" "$orchestrator" run -H 10.77.0.2:1 -p 2222 -i "$keys/stranger" "$job"
+echo "a host key that we do not know, and then do"
+mv "$keys/known_hosts" "$keys/known_hosts.kept"
+check_error 77 "--ssh-accept-new" "$orchestrator" run -H 10.77.0.2:1 -p 2222 -i "$keys/user" "$job"
+on_first "$orchestrator" run -H 10.77.0.2:2,10.77.0.3:2 -p 2222 -i "$keys/user" --ssh-accept-new \
+  --run-directory "$scratch/new" "$job" > "$scratch/new.log" 2>&1 || fail "accept-new: $(cat "$scratch/new.log")"
+same_result "ssh, new host keys" "$scratch/new"
+echo "passed"
