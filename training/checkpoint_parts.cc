@@ -210,7 +210,10 @@ absl::StatusOr<std::string> CommitCheckpoint(const std::string& root,
 
 absl::Status ProbeCheckpointFolder(const std::string& root) {
   constexpr char kText[] = "may be removed\n";
-  const std::string path = absl::StrCat(root, "/probe_", getpid(), kTemporary);
+  char host[256] = "host";
+  (void)gethostname(host, sizeof(host) - 1);
+  // Ranks of several hosts probe at once, in containers with the same process id.
+  const std::string path = absl::StrCat(root, "/probe_", host, "_", getpid(), kTemporary);
   absl::Status status = MakeFolders(root);
   if (status.ok()) status = WriteDurably(path, kText);
   if (status.ok()) {

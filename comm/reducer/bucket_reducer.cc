@@ -216,6 +216,7 @@ std::string BucketReducer::SaveState() const {
 }
 
 absl::Status BucketReducer::LoadState(absl::string_view bytes, int64_t decided_window) {
+  if (bytes.empty()) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(const ReducerState state, ReadReducerState(bytes));
   if (state.rank != transport_.self() || state.world_size != options_.world_size ||
       state.next_step != step_ + 1) {

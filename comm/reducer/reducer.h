@@ -161,6 +161,7 @@ class Reducer {
 
   /// Takes over what SaveState gave before the same step, so that all further bits are those of the
   /// reducer it came from. Before the first step, on all ranks or on none: warm states must be equal.
+  /// \param bytes           empty: a checkpoint without states; nothing is done
   /// \param decided_window  the last complete window is measured again if its number is above
   /// \error kDataLoss            no reducer's state
   /// \error kFailedPrecondition  of another rank, world, step or model: names both. After either the
