@@ -11,7 +11,7 @@ namespace sluice {
 
 /// Turns the tag of a message into one that only who has the key can tell, and no two into the same: a stranger's
 /// message meets no receive. A balanced Feistel network of four rounds over AES-128 (Luby & Rackoff, 1988); costs
-/// about 0.2 us.
+/// about 0.5 us.
 ///
 /// \threadsafety one thread
 class TagCipher {
