@@ -37,7 +37,7 @@ void Forget(Self self, const caf::down_msg& down) {
   auto id = self->state.ids.find(down.source);
   if (id == self->state.ids.end()) return;
   if (const std::optional<std::string> reason = self->state.stop_reason()) {
-    SendAll(self, self->state.coordinator->OnStopRequest(*reason, kExitTerminated));
+    SendAll(self, self->state.coordinator->OnStopRequest(*reason, kExitTerminated, false));
   }
   SendAll(self, self->state.coordinator->OnLost(
                     id->second, down.reason == caf::exit_reason::remote_link_unreachable
@@ -81,9 +81,20 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Held>& m) {
         SendAll(self, self->state.coordinator->OnHeld(MemberOf(self), m.message));
       },
-      [=](StopAtom, const std::string& job_id, const std::string& why, int exit_code) {
+      [=](const Pb<proto::CheckpointPart>& m) {
+        SendAll(self, self->state.coordinator->OnCheckpointPart(MemberOf(self), m.message));
+      },
+      [=](const Pb<proto::CheckpointDone>& m) {
+        SendAll(self, self->state.coordinator->OnCheckpointDone(MemberOf(self), m.message));
+      },
+      [=](CheckpointAtom, const std::string& job_id) {
         if (job_id != self->state.coordinator->job_id()) return;
-        SendAll(self, self->state.coordinator->OnStopRequest(why, exit_code));
+        SendAll(self, self->state.coordinator->OnCheckpointRequest());
+      },
+      [=](StopAtom, const std::string& job_id, const std::string& why, int exit_code,
+          bool orderly) {
+        if (job_id != self->state.coordinator->job_id()) return;
+        SendAll(self, self->state.coordinator->OnStopRequest(why, exit_code, orderly));
       },
       [=](TickAtom) {
         CoordinatorState& state = *self->state.coordinator;

@@ -53,8 +53,12 @@ class CafCoordinatorServer : public CoordinatorServer {
 
   uint16_t port() const override { return port_; }
 
-  void Stop(const std::string& why, int exit_code) override {
-    caf::anon_send(coordinator_, StopAtom::value, job_id_, why, exit_code);
+  void Stop(const std::string& why, int exit_code, bool orderly) override {
+    caf::anon_send(coordinator_, StopAtom::value, job_id_, why, exit_code, orderly);
+  }
+
+  void RequestCheckpoint() override {
+    caf::anon_send(coordinator_, CheckpointAtom::value, job_id_);
   }
 
   // Ticks come from here and not from the actor itself: a delayed message to oneself that is still in CAF's

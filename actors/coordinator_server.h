@@ -32,8 +32,12 @@ class CoordinatorServer {
 
   virtual uint16_t port() const = 0;
 
-  /// Ends the job for everybody. \threadsafety any thread
-  virtual void Stop(const std::string& why, int exit_code) = 0;
+  /// Ends the job for everybody. \param orderly  with a checkpoint, if the job has grace for that
+  /// \threadsafety any thread
+  virtual void Stop(const std::string& why, int exit_code, bool orderly) = 0;
+
+  /// Has a checkpoint written at the next step that all ranks can agree on. \threadsafety any thread
+  virtual void RequestCheckpoint() = 0;
 
   /// Waits for the job's end. Time passes for the job (start timeout, graces) while somebody waits here.
   /// \return the exit code that the process should end with

@@ -165,10 +165,26 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
   member.transport_address = join.transport_address();
   member.total_steps = join.total_steps();
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
+  // Of a checkpoint: before anything is published, so that plans go on from there.
+  if (join.has_policy_state() && membership_.generation() == 0) {
+    if (absl::Status status = Resume(join.policy_state()); !status.ok()) {
+      return FailOwn(absl::StrCat("plans of the checkpoint: ", status.message()), kExitConfig);
+    }
+  }
   int64_t total_steps = 0;
   for (const auto& [other, info] : members_) total_steps = std::max(total_steps, info.total_steps);
   return Follow(
       membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()));
+}
+
+absl::Status CoordinatorState::Resume(const proto::PolicyState& state) {
+  SLUICE_RETURN_IF_ERROR(publisher_->RestoreState(state));
+  if (state.policy().version() > 0) published_.push_back(state.policy());
+  published_.insert(published_.end(), state.pending().begin(), state.pending().end());
+  for (const proto::CompressionPolicy& policy : published_) observer_->OnPolicy(policy);
+  resumed_decision_ = state.decided_window();
+  published_before_training_ = state.decided_window() > kNoDecision;
+  return absl::OkStatus();
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::ToWorkers(const Message& message) const {
@@ -239,6 +255,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membershi
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::End& end) {
   secondary_.reset();
+  Drop(checkpoints_.End(end.reason));
   regrouping_since_ = clock_();
   observer_->OnRegroup(end.reason, end.lost);
   proto::EndGeneration message;
@@ -273,6 +290,8 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
   int64_t decided = published_before_training_ ? kInitialDecision : kNoDecision;
   if (start.profilers.empty() && options_.profilers > 0) {
     decided = kNoMoreDecisions;
+  } else if (start.generation == 1 && resumed_decision_.has_value()) {
+    decided = *resumed_decision_;
   } else if (options_.profilers > 0 && start.start_step > 0) {
     // Windows that ended with an earlier generation get no plan any more.
     decided = std::max(decided, start.start_step / options_.job.compression().window_steps() - 1);
@@ -318,6 +337,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   if (!partial.empty()) observer_->OnSteps(partial);
   for (auto& [id, member] : members_) member.done = false;
   times_ = StepTimes();
+  Drop(checkpoints_.End("a new generation"));
+  checkpoints_.Begin(start.generation, world_size);
   publisher_->OnNewWorld(world_size);
   secondary_.reset();
 
@@ -439,7 +460,6 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   result_.test_samples += done.test_samples();
   result_.test_correct += done.test_correct();
   result_.test_loss += done.test_loss_sum();
-  if (!done.checkpoint_path().empty()) result_.checkpoint_path = done.checkpoint_path();
   for (const auto& [other, info] : membership_.members()) {
     if (info.rank >= 0 && !members_.at(other).done) return {};
   }
@@ -451,6 +471,12 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   }
   if (result_.test_samples > 0) result_.test_loss /= static_cast<double>(result_.test_samples);
   result_.policy_changes = publisher_->changes();
+  if (stop_.has_value()) {
+    if (result_.checkpoint_path.empty()) {
+      return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written"), stop_->exit_code);
+    }
+    result_.stopped_by = stop_->why;
+  }
   result_.wall = last_report_ - started_;
   over_ = true;
   membership_.Finish();
@@ -500,12 +526,58 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStopRequest(const std::string& why,
-                                                                        int exit_code) {
-  return FailOwn(why, exit_code);
+                                                                        int exit_code,
+                                                                        bool orderly) {
+  const double grace = options_.job.checkpoint().grace_seconds();
+  if (!orderly || stop_.has_value() || grace <= 0 || phase() != Phase::kRunning) {
+    return FailOwn(why, exit_code);
+  }
+  stop_ = Stop{why, exit_code, clock_() + absl::Seconds(grace)};
+  return Follow(membership_.Request(true, proto::Boundary::THEN_LEAVE, why));
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointRequest() {
+  return Follow(membership_.Request(true, proto::Boundary::THEN_CONTINUE, "on request"));
+}
+
+void CoordinatorState::Drop(const std::vector<CheckpointResult>& dropped) {
+  for (const CheckpointResult& result : dropped) observer_->OnCheckpoint(result);
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointPart(
+    MemberId id, const proto::CheckpointPart& part) {
+  if (!Accept(id, part.envelope())) return {};
+  CheckpointLedger::Progress progress = checkpoints_.OnPart(part);
+  Drop(progress.dropped);
+  if (!progress.commit.has_value()) return {};
+  proto::CheckpointCommit commit = *std::move(progress.commit);
+  *commit.mutable_envelope() = Stamp();
+  if (auto state = publisher_->SaveState(Step(commit.step()))) {
+    *commit.mutable_policy_state() = *std::move(state);
+  }
+  for (const auto& [other, member] : membership_.members()) {
+    if (member.rank == 0) return {Outgoing{other, commit}};
+  }
+  return {};
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointDone(
+    MemberId id, const proto::CheckpointDone& done) {
+  if (!Accept(id, done.envelope())) return {};
+  const std::optional<CheckpointResult> result = checkpoints_.OnDone(done);
+  if (!result.has_value()) return {};
+  if (!result->path.empty()) result_.checkpoint_path = result->path;
+  observer_->OnCheckpoint(*result);
+  return {};
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
   if (over_) return {};
+  if (stop_.has_value() && clock_() > stop_->deadline) {
+    return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written within ",
+                                options_.job.checkpoint().grace_seconds(), " s"),
+                   stop_->exit_code);
+  }
   std::vector<Outgoing> out = Follow(membership_.OnTick(clock_()));
   if (!over_ && secondary_.has_value() && clock_() - secondary_since_ > kCauseGrace) {
     const proto::Failure failure = *std::exchange(secondary_, std::nullopt);

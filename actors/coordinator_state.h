@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "actors/checkpoint_ledger.h"
 #include "actors/membership.h"
 #include "actors/policy_publisher.h"
 #include "actors/step_ledger.h"
@@ -36,6 +37,7 @@ struct JobResult {
   int64_t generations = 1;
   absl::Duration regrouping;  ///< between generations, in all
   std::string checkpoint_path;
+  std::string stopped_by;  ///< why the job stopped before its last step; empty: it did not
 
   double test_accuracy() const {  ///< 0 without samples
     return test_samples > 0 ? static_cast<double>(test_correct) / static_cast<double>(test_samples)
@@ -67,6 +69,7 @@ class CoordinatorObserver {
   virtual void OnReport(const proto::StepReport& report) = 0;
   virtual void OnPolicy(const proto::CompressionPolicy& policy) = 0;
   virtual void OnWindow(const proto::WindowStatistics& window) = 0;
+  virtual void OnCheckpoint(const CheckpointResult& result) {}
   /// The job's end: a result, or the failure that ended it.
   virtual void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) = 0;
 };
@@ -101,7 +104,8 @@ class CoordinatorState {
   using MemberId = Membership::MemberId;
   using Message =
       std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration, proto::Hold,
-                   proto::Boundary, proto::PolicyUpdate, proto::Failure, proto::Shutdown>;
+                   proto::Boundary, proto::PolicyUpdate,
+                   proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
   struct Outgoing {
     MemberId to;
     Message message;
@@ -123,8 +127,13 @@ class CoordinatorState {
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
   std::vector<Outgoing> OnHeld(MemberId member, const proto::Held& held);
-  /// The user asked for the end: `exit_code` 130 or 143.
-  std::vector<Outgoing> OnStopRequest(const std::string& why, int exit_code);
+  std::vector<Outgoing> OnCheckpointPart(MemberId member, const proto::CheckpointPart& part);
+  std::vector<Outgoing> OnCheckpointDone(MemberId member, const proto::CheckpointDone& done);
+  /// The user asked for a checkpoint now.
+  std::vector<Outgoing> OnCheckpointRequest();
+  /// The user asked for the end: `exit_code` 130 or 143. `orderly`: ranks agree on a step, write a checkpoint
+  /// and stop, if they can within checkpoint.grace_seconds; otherwise, and when asked again, the job ends at once.
+  std::vector<Outgoing> OnStopRequest(const std::string& why, int exit_code, bool orderly);
   /// Time passes: start timeout, grace of a secondary failure. Call a few times a second.
   std::vector<Outgoing> OnTick();
 
@@ -167,6 +176,8 @@ class CoordinatorState {
   std::vector<Outgoing> PublishDecision(
       int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
   std::vector<Outgoing> Fail(proto::Failure failure);
+  absl::Status Resume(const proto::PolicyState& state);
+  void Drop(const std::vector<CheckpointResult>& dropped);
   std::vector<Outgoing> FailOwn(const std::string& cause, int exit_code);
 
   const Options options_;
@@ -182,6 +193,14 @@ class CoordinatorState {
   StepTimes times_;
   std::vector<proto::CompressionPolicy> published_;  // all, in the order of versions
   bool published_before_training_ = false;
+  std::optional<int64_t> resumed_decision_;  // newest window decided in the checkpoint that the job goes on from
+  CheckpointLedger checkpoints_;
+  struct Stop {
+    std::string why;
+    int exit_code = 0;
+    absl::Time deadline;
+  };
+  std::optional<Stop> stop_;
   JobResult result_;
   absl::Time started_ = absl::InfinitePast();
   absl::Time regrouping_since_;

@@ -60,6 +60,9 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
       [=](const Pb<proto::Boundary>& m) {
         if (!Stale(self, m.message.envelope())) events.on_boundary(m.message);
       },
+      [=](const Pb<proto::CheckpointCommit>& m) {
+        if (!Stale(self, m.message.envelope())) events.on_commit(m.message);
+      },
       [=](const Pb<proto::PolicyUpdate>& m) {
         if (!Stale(self, m.message.envelope())) events.on_policy(m.message);
       },
@@ -80,6 +83,8 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
       [=](const Pb<proto::StepReport>& m) { Forward(self, m); },
       [=](const Pb<proto::Statistics>& m) { Forward(self, m); },
       [=](const Pb<proto::WorkerDone>& m) { Forward(self, m); },
+      [=](const Pb<proto::CheckpointPart>& m) { Forward(self, m); },
+      [=](const Pb<proto::CheckpointDone>& m) { Forward(self, m); },
   };
 }
 

@@ -17,6 +17,8 @@ struct MemberEvents {
   /// Begin no step from now on. \return the last one begun
   std::function<int64_t(const proto::Hold&)> on_hold = [](const auto&) { return -1; };
   std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
+  /// Rank 0: all ranks have written their files of a checkpoint.
+  std::function<void(const proto::CheckpointCommit&)> on_commit = [](const auto&) {};
   /// The job is over for this process: refused, failed or lost its coordinator (exit_code not 0), or done (0).
   std::function<void(const std::string& cause, int exit_code)> on_end = [](const auto&, int) {};
 };

@@ -51,6 +51,7 @@ class CafMemberClient : public MemberClient {
         events.on_generation_over = events_.on_generation_over;
         events.on_hold = events_.on_hold;
         events.on_boundary = events_.on_boundary;
+        events.on_commit = events_.on_commit;
         events.on_end = [this](const std::string& cause, int exit_code) {
           const End end{cause, exit_code};
           {
@@ -99,6 +100,8 @@ class CafMemberClient : public MemberClient {
   void Send(proto::StepReport report) override { Forward(std::move(report)); }
   void Send(proto::Statistics statistics) override { Forward(std::move(statistics)); }
   void Send(proto::WorkerDone done) override { Forward(std::move(done)); }
+  void Send(proto::CheckpointPart part) override { Forward(std::move(part)); }
+  void Send(proto::CheckpointDone done) override { Forward(std::move(done)); }
   void Send(proto::Failure failure) override { Forward(std::move(failure)); }
 
   std::string TransportKey(int64_t generation) const override {

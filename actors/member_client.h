@@ -39,6 +39,7 @@ class MemberClient {
     /// Begin no step from now on, until on_boundary. \return the last one begun, -1 = none
     std::function<int64_t(const proto::Hold&)> on_hold = [](const auto&) { return -1; };
     std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
+    std::function<void(const proto::CheckpointCommit&)> on_commit = [](const auto&) {};
     /// Once.
     std::function<void(const End&)> on_end = [](const auto&) {};
   };
@@ -60,6 +61,8 @@ class MemberClient {
   virtual void Send(proto::StepReport report) = 0;
   virtual void Send(proto::Statistics statistics) = 0;
   virtual void Send(proto::WorkerDone done) = 0;
+  virtual void Send(proto::CheckpointPart part) = 0;
+  virtual void Send(proto::CheckpointDone done) = 0;
   virtual void Send(proto::Failure failure) = 0;
 
   /// Secret of one generation's data plane, that all its members can tell and nobody else.

@@ -15,6 +15,9 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::Hold>>("sluice/Hold");
   add_message_type<Pb<proto::Held>>("sluice/Held");
   add_message_type<Pb<proto::Boundary>>("sluice/Boundary");
+  add_message_type<Pb<proto::CheckpointPart>>("sluice/CheckpointPart");
+  add_message_type<Pb<proto::CheckpointCommit>>("sluice/CheckpointCommit");
+  add_message_type<Pb<proto::CheckpointDone>>("sluice/CheckpointDone");
   add_message_type<Pb<proto::StepReport>>("sluice/StepReport");
   add_message_type<Pb<proto::Statistics>>("sluice/Statistics");
   add_message_type<Pb<proto::PolicyUpdate>>("sluice/PolicyUpdate");

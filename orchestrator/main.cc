@@ -39,10 +39,18 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator run -np 4 --set compression.policy=none --set training.seed=7 JOB.yaml\n"
        "  orchestrator run -np 2 --json JOB.yaml | tail -1 | python3 -m json.tool\n"
        "  orchestrator run -np 4 --dry-run JOB.yaml\n"
+       "  orchestrator run -np 4 --min-np 2 JOB.yaml\n"
+       "  orchestrator run -np 4 --set checkpoint.directory=ckpt --resume auto JOB.yaml\n"
        "  orchestrator run -H node01:4,node02:4 JOB.yaml\n"
        "  orchestrator run -np 8 --hostfile hosts.txt --network-interface eth1 JOB.yaml\n",
        {"np",
         "num_proc",
+        "min_np",
+        "max_np",
+        "reset_limit",
+        "max_restarts",
+        "elastic_timeout",
+        "resume",
         "H",
         "hosts",
         "hostfile",

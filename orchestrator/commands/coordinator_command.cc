@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <vector>
 
@@ -45,6 +46,9 @@ class Observers : public CoordinatorObserver {
   void OnWindow(const proto::WindowStatistics& window) override {
     for (auto* one : all_) one->OnWindow(window);
   }
+  void OnCheckpoint(const CheckpointResult& result) override {
+    for (auto* one : all_) one->OnCheckpoint(result);
+  }
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override {
     for (auto* one : all_) one->OnEnd(outcome);
   }
@@ -60,6 +64,7 @@ constexpr int kLeaveSeconds = 6;
 struct Stoppable {
   absl::Mutex mu;
   CoordinatorServer* server ABSL_GUARDED_BY(mu) = nullptr;
+  int grace_seconds ABSL_GUARDED_BY(mu) = 0;  // for an orderly stop
 };
 
 absl::Status Announce(uint16_t port) {
@@ -83,12 +88,18 @@ int CoordinatorCommand(const CommandLine&) {
   SetLogIdentity(absl::StrCat("coordinator ", HostName()));
   // Outlives this function: the signal thread does.
   auto* const stoppable = new Stoppable;
-  HandleTermination([=](const std::string& why, int exit_code) {
-    absl::MutexLock lock(&stoppable->mu);
-    if (stoppable->server == nullptr) _exit(exit_code);
-    stoppable->server->Stop(why, exit_code);
-    ExitAfter(kLeaveSeconds, exit_code, why);
-  });
+  HandleSignals(
+      [=](const Termination& end) {
+        absl::MutexLock lock(&stoppable->mu);
+        if (stoppable->server == nullptr) _exit(end.exit_code);
+        stoppable->server->Stop(end.why, end.exit_code, !end.launcher_gone);
+        const int grace = end.launcher_gone ? 0 : stoppable->grace_seconds;
+        ExitAfter(grace + kLeaveSeconds, end.exit_code, end.why);
+      },
+      [=] {
+        absl::MutexLock lock(&stoppable->mu);
+        if (stoppable->server != nullptr) stoppable->server->RequestCheckpoint();
+      });
   auto credentials = LoadCredentials(absl::GetFlag(FLAGS_credentials), absl::Now());
   if (!credentials.ok()) return ExitCodeFor(credentials.status());
   auto job = LoadResolvedJob();
@@ -129,6 +140,7 @@ int CoordinatorCommand(const CommandLine&) {
   {
     absl::MutexLock lock(&stoppable->mu);
     stoppable->server = server->get();
+    stoppable->grace_seconds = static_cast<int>(std::ceil(job->checkpoint().grace_seconds()));
   }
   const absl::Status announced = Announce((*server)->port());
   const int code = announced.ok() ? (*server)->WaitEnd() : ExitCodeFor(announced);

@@ -9,6 +9,12 @@
 // flag ("-" and "_" are the same).
 ABSL_DECLARE_FLAG(int32_t, np);
 ABSL_DECLARE_FLAG(int32_t, num_proc);
+ABSL_DECLARE_FLAG(int32_t, min_np);
+ABSL_DECLARE_FLAG(int32_t, max_np);
+ABSL_DECLARE_FLAG(int32_t, reset_limit);
+ABSL_DECLARE_FLAG(int32_t, max_restarts);
+ABSL_DECLARE_FLAG(double, elastic_timeout);
+ABSL_DECLARE_FLAG(std::string, resume);
 ABSL_DECLARE_FLAG(bool, json);
 ABSL_DECLARE_FLAG(bool, verbose);
 ABSL_DECLARE_FLAG(bool, dry_run);

@@ -232,6 +232,7 @@ absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
 
 int Conclude(const Launch& launch, const Supervisor::Outcome& outcome, OutputFiles* files) {
   if (outcome.stopped_by_user) {
+    if (outcome.lead_code == kExitOk) return kExitOk;  // in good order, with a checkpoint
     return outcome.signal == SIGINT ? kExitInterrupted : kExitTerminated;
   }
   if (outcome.culprit.empty()) return kExitOk;

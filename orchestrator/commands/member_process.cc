@@ -21,9 +21,9 @@ namespace sluice {
 
 int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run) {
   SetLogIdentity(absl::StrCat(kind, " ", absl::GetFlag(FLAGS_slot), " ", HostName()));
-  HandleTermination([](const std::string& why, int exit_code) {
-    SLUICE_LOG(Error, why);
-    _exit(exit_code);
+  HandleSignals([](const Termination& end) {
+    SLUICE_LOG(Error, end.why);
+    _exit(end.exit_code);
   });
   auto job = LoadResolvedJob();
   return job.ok() ? run(*std::move(job)) : ExitCodeFor(job.status());

@@ -52,7 +52,8 @@ std::optional<std::string> LauncherGone() {
                       ") is gone: it was killed or crashed");
 }
 
-void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal) {
+void HandleSignals(std::function<void(const Termination&)> on_signal,
+                   std::function<void()> on_user_signal) {
   int ends[2];
   SLUICE_CHECK(pipe2(ends, O_CLOEXEC) == 0, "a process can have a pipe");
   signal_pipe = ends[1];
@@ -65,15 +66,20 @@ void HandleTermination(std::function<void(const std::string& why, int exit_code)
   action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  std::thread([fd = ends[0], on_signal = std::move(on_signal)] {
-    char signal = 0;
-    while (read(fd, &signal, 1) != 1) {
-    }
-    if (const std::optional<std::string> gone = LauncherGone()) {
-      on_signal(*gone, kExitTerminated);
-    } else {
-      on_signal(absl::StrCat("stopped by ", signal == SIGINT ? "SIGINT" : "SIGTERM"),
-                signal == SIGINT ? kExitInterrupted : kExitTerminated);
+  if (on_user_signal != nullptr) sigaction(SIGUSR1, &action, nullptr);
+  std::thread([fd = ends[0], on_signal = std::move(on_signal),
+               on_user_signal = std::move(on_user_signal)] {
+    for (;;) {
+      char signal = 0;
+      if (read(fd, &signal, 1) != 1) continue;
+      if (signal == SIGUSR1) {
+        on_user_signal();
+      } else if (const std::optional<std::string> gone = LauncherGone()) {
+        on_signal({*gone, kExitTerminated, true});
+      } else {
+        on_signal({absl::StrCat("stopped by ", signal == SIGINT ? "SIGINT" : "SIGTERM"),
+                   signal == SIGINT ? kExitInterrupted : kExitTerminated, false});
+      }
     }
   }).detach();
 }

@@ -25,9 +25,17 @@ proto::ProcessInfo ThisProcess(proto::Role role);
 /// A sentence that names the launcher, if there was one and it has died.
 std::optional<std::string> LauncherGone();
 
-/// Calls `on_signal` on a thread of its own for the first SIGTERM or SIGINT, with a sentence that says who
-/// ended the process: the user's signal, or the launcher's death. Once per process.
-void HandleTermination(std::function<void(const std::string& why, int exit_code)> on_signal);
+/// Why a process is to end: a sentence that says who wants it, and what to end with.
+struct Termination {
+  std::string why;
+  int exit_code = 0;
+  bool launcher_gone = false;  ///< the launcher's death, not the user's signal
+};
+
+/// Calls `on_signal` on a thread of its own for each SIGTERM or SIGINT, and `on_user_signal`, if there is one, for
+/// each SIGUSR1. Once per process.
+void HandleSignals(std::function<void(const Termination&)> on_signal,
+                   std::function<void()> on_user_signal = nullptr);
 
 /// Ends the process with `exit_code` after `seconds`, whatever hangs: the last resort behind an orderly end.
 void ExitAfter(int seconds, int exit_code, const std::string& why);

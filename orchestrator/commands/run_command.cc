@@ -47,6 +47,9 @@ absl::StatusOr<Request> ReadRequest(const CommandLine& line) {
   for (const auto& [name, value] :
        {std::pair("-np", absl::GetFlag(FLAGS_np)),
         std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
+        std::pair("--min-np", absl::GetFlag(FLAGS_min_np)),
+        std::pair("--max-np", absl::GetFlag(FLAGS_max_np)),
+        std::pair("--reset-limit", absl::GetFlag(FLAGS_reset_limit)),
         std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout)),
         std::pair("-p", absl::GetFlag(FLAGS_p)),
         std::pair("--ssh-port", absl::GetFlag(FLAGS_ssh_port)),
@@ -121,6 +124,21 @@ bool IsLocal(const Launch& launch, const std::string& host) {
 }
 
 // Touches no file but the job's and the host file.
+// Flags that are short for a key of the job file.
+void AddElasticSets(std::vector<std::string>& sets) {
+  const auto add = [&](const char* key, auto value) {
+    sets.push_back(absl::StrCat(key, "=", value));
+  };
+  if (absl::GetFlag(FLAGS_min_np) > 0) add("world.min_size", absl::GetFlag(FLAGS_min_np));
+  if (absl::GetFlag(FLAGS_max_np) > 0) add("world.max_size", absl::GetFlag(FLAGS_max_np));
+  if (absl::GetFlag(FLAGS_reset_limit) > 0) add("world.reset_limit", absl::GetFlag(FLAGS_reset_limit));
+  if (absl::GetFlag(FLAGS_max_restarts) >= 0) add("world.max_restarts", absl::GetFlag(FLAGS_max_restarts));
+  if (absl::GetFlag(FLAGS_elastic_timeout) > 0) {
+    add("world.elastic_timeout_seconds", absl::GetFlag(FLAGS_elastic_timeout));
+  }
+  if (!absl::GetFlag(FLAGS_resume).empty()) add("checkpoint.resume", absl::GetFlag(FLAGS_resume));
+}
+
 absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   Launch launch;
   launch.environment = CurrentEnvironment();
@@ -128,6 +146,7 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   SLUICE_ASSIGN_OR_RETURN(const bool have_hosts, FindHosts(request, launch));
   std::vector<std::string> sets = line.sets;
   if (request.np > 0) sets.push_back(absl::StrCat("world.size=", request.np));
+  AddElasticSets(sets);
   SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
   if (launch.job.world().size() < 1 && have_hosts) {
     int64_t slots = 0;
@@ -298,6 +317,7 @@ int RunCommand(const CommandLine& line) {
   }
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
+  supervisor->SetGrace(absl::Seconds(launch->job.checkpoint().grace_seconds()));
   if (launch->job.world().min_size() > 0) {
     supervisor->AllowRestarts(launch->job.world().max_restarts());
   }

@@ -132,6 +132,7 @@ int RunRankZero(Share& share) {
   };
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
+  supervisor->SetGrace(absl::Seconds(launch.job.checkpoint().grace_seconds()));
   const absl::Status started = StartAll(launch, *supervisor);
   if (!started.ok() && !absl::IsAborted(started)) return ExitCodeFor(started);
   return Conclude(launch, supervisor->Wait(), nullptr);

@@ -20,6 +20,7 @@
 #include "orchestrator/commands/member_process.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/commands/step_reporter.h"
+#include "orchestrator/commands/worker_checkpoints.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
@@ -28,6 +29,8 @@ namespace {
 
 // How long a rank that cannot go on waits for the coordinator to say what becomes of the generation.
 constexpr absl::Duration kVerdictWait = absl::Seconds(30);
+// How long the end of the job waits for its last checkpoint.
+constexpr absl::Duration kCheckpointWait = absl::Minutes(10);
 
 proto::JobConfig WithWorldSize(proto::JobConfig job, int world_size) {
   job.mutable_world()->set_size(world_size);
@@ -45,6 +48,7 @@ class Worker {
 
   int Run() {
     const absl::Status status = Train();
+    checkpoints_.reset();  // finishes what is being written, while there is a line to tell of it
     if (status.ok()) return kExitOk;
     return LeaveWithError(status, client_.get(), process_, completed_ - 1, &reporter_.unsent(),
                           absl::ZeroDuration());
@@ -65,9 +69,14 @@ class Worker {
     };
     events.on_hold = [this](const proto::Hold& hold) { return gate_->OnHold(hold); };
     events.on_boundary = [this](const proto::Boundary& boundary) { gate_->OnBoundary(boundary); };
+    events.on_commit = [this](const proto::CheckpointCommit& commit) {
+      checkpoints_->Commit(commit);
+    };
     events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
     SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events)));
     SLUICE_ASSIGN_OR_RETURN(trainer_, Trainer::Create(job_, Rank(0), 1));
+    checkpoints_.emplace(job_, absl::GetFlag(FLAGS_run_directory), *client_);
+    SLUICE_ASSIGN_OR_RETURN(completed_, checkpoints_->Resume(process_.slot(), *trainer_, resume_));
     for (;;) {
       SLUICE_ASSIGN_OR_RETURN(const bool done, RunGeneration());
       if (done) return absl::OkStatus();
@@ -76,7 +85,7 @@ class Worker {
 
   // \return whether the job is done; false: this generation is over, and another one is to come
   absl::StatusOr<bool> RunGeneration() {
-    proto::Join join;
+    proto::Join join = std::exchange(resume_, {});
     for (const ParameterInfo& parameter : trainer_->parameters()) {
       proto::TensorSpec& tensor = *join.add_tensors();
       tensor.set_name(parameter.name);
@@ -145,6 +154,7 @@ class Worker {
                             }));
     SetReducer(reducer_.get());
     SLUICE_RETURN_IF_ERROR(Sync(start));
+    SLUICE_RETURN_IF_ERROR(checkpoints_->StartGeneration(start, *trainer_, *reducer_));
     reporter_.StartGeneration(rank, start.world_size());
     SLUICE_RETURN_IF_ERROR(RunSteps());
     return Conclude(rank);
@@ -169,49 +179,67 @@ class Worker {
 
   absl::Status RunSteps() {
     StepGate::Verdict verdict;
+    absl::Status saved;
     const auto before = [&](Step step) {
       verdict = gate_->Before(step);
+      const bool last = step.value == trainer_->total_steps() && at_end();
+      if (verdict.checkpoint || (checkpoints_->Due(step) && !last)) {
+        saved = checkpoints_->Write(step, *trainer_, *reducer_);
+      }
       for (const proto::CompressionPolicy& policy : verdict.plans) Offer(policy);
-      return verdict.pass == StepGate::Pass::kStep;
+      return saved.ok() && verdict.pass == StepGate::Pass::kStep;
     };
     const auto after = [&](const StepOutcome& outcome) {
       completed_ = outcome.step + 1;
-      last_version_ = outcome.reduction.plan_version;
       reporter_.Add(outcome, *reducer_, completed_.value == trainer_->total_steps());
     };
-    const absl::Status ran = sluice::RunSteps(
-        *trainer_, *reducer_, completed_, job_.training().checksum_every_steps(), before, after);
+    const absl::Status ran = sluice::RunSteps(*trainer_, *reducer_, completed_,
+                                              job_.training().checksum_every_steps(), before, after);
     if (!ran.ok() || verdict.pass != StepGate::Pass::kStep) reporter_.Flush(*reducer_);
     SLUICE_RETURN_IF_ERROR(ran);
-    if (verdict.pass == StepGate::Pass::kStep) return absl::OkStatus();
+    SLUICE_RETURN_IF_ERROR(saved);
+    stopped_ = verdict.pass == StepGate::Pass::kLeave;
+    if (verdict.pass == StepGate::Pass::kStep || stopped_) return absl::OkStatus();
     return absl::AbortedError(verdict.reason);
   }
 
-  // After the last step.
+  bool at_end() const { return job_.checkpoint().at_end() == "on"; }
+
+  // After the last step, or the one after which the job is to stop.
   absl::Status Conclude(Rank rank) {
-    for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
-      SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
-    }
-    SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
     proto::WorkerDone done;
     done.set_rank(static_cast<int32_t>(rank.value));
-    done.set_steps(trainer_->total_steps());
-    done.set_test_samples(sums.samples);
-    done.set_test_correct(sums.correct);
-    done.set_test_loss_sum(sums.loss_sum);
-    if (rank == Rank(0) && job_.checkpoint().at_end() == "on") {
-      SLUICE_ASSIGN_OR_RETURN(
-          std::string path,
-          trainer_->SaveCheckpoint(absl::StrCat(absl::GetFlag(FLAGS_run_directory), "/checkpoints"),
-                                   Step(trainer_->total_steps()), gate_->PolicyOf(last_version_)));
-      done.set_checkpoint_path(std::move(path));
+    done.set_steps(completed_.value);
+    if (!stopped_) {
+      for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
+        SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
+      }
+      SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
+      done.set_test_samples(sums.samples);
+      done.set_test_correct(sums.correct);
+      done.set_test_loss_sum(sums.loss_sum);
+      if (at_end()) {
+        SLUICE_RETURN_IF_ERROR(checkpoints_->Write(completed_, *trainer_, *reducer_));
+      }
     }
+    if (stopped_ || at_end()) AwaitCheckpoint(rank);
     client_->Send(std::move(done));
     // The others may still evaluate; the coordinator says when everybody is through.
     if (!gate_->AwaitOver(absl::Hours(24))) return absl::DeadlineExceededError("no end for a day");
     auto end = client_->WaitEnd(absl::ZeroDuration());
     if (!end.ok()) return absl::AbortedError("another rank was lost before it was through");
     return end->exit_code == 0 ? absl::OkStatus() : absl::AbortedError(end->cause);
+  }
+
+  // Until the last checkpoint is there or cannot be, so that the job's result knows; or until there is no use.
+  void AwaitCheckpoint(Rank rank) {
+    constexpr absl::Duration kPoll = absl::Milliseconds(200);
+    for (absl::Duration waited; waited < kCheckpointWait && !gate_->over(); waited += kPoll) {
+      if (rank == Rank(0) ? checkpoints_->AwaitCommitted(completed_, kPoll)
+                          : checkpoints_->AwaitWritten(kPoll)) {
+        return;
+      }
+    }
   }
 
   void Offer(const proto::CompressionPolicy& policy) {
@@ -246,11 +274,13 @@ class Worker {
   const proto::JobConfig job_;
   const proto::ProcessInfo process_;
   Step completed_{0};  // steps whose outcome the trainer holds
-  uint32_t last_version_ = 0;
+  bool stopped_ = false;  // at a boundary, on request
+  proto::Join resume_;    // what the checkpoint has for the coordinator
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<Reducer> reducer_;  // of the generation
   StepReporter reporter_;
   std::optional<StepGate> gate_;
+  std::optional<WorkerCheckpoints> checkpoints_;
   absl::Mutex mu_;
   Reducer* live_reducer_ ABSL_GUARDED_BY(mu_) = nullptr;  // reducer_ while it may be aborted
   std::string abort_cause_ ABSL_GUARDED_BY(mu_);

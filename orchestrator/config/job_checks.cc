@@ -97,6 +97,13 @@ void CheckWorld(const proto::World& world, const Origins& origins, ErrorList& er
   }
 }
 
+// A run has a folder of its own, so a later one finds nothing in the default place.
+void CheckResume(const proto::Checkpoint& checkpoint, const Origins& origins, ErrorList& errors) {
+  if (checkpoint.resume() != "auto" || !checkpoint.directory().empty()) return;
+  errors.Add(OriginOf(origins, "checkpoint.resume"),
+             "checkpoint.resume: auto looks in checkpoint.directory, which is not set");
+}
+
 }  // namespace
 
 void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::string>& origins,
@@ -123,6 +130,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   CheckUniformCodec(job.compression(), origins, errors);
   CheckDrop(job.compression(), origins, errors);
   CheckWorld(job.world(), origins, errors);
+  CheckResume(job.checkpoint(), origins, errors);
 }
 
 }  // namespace sluice

@@ -37,7 +37,7 @@ absl::StatusOr<Supervisor> Supervisor::Create() {
   sigemptyset(&mask);
   signal(SIGCHLD, SIG_DFL);  // a parent that ignored it would have children reap themselves
   sigaddset(&mask, SIGCHLD);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     // nohup, or a shell's background job: what was ignored stays ignored.
     struct sigaction inherited;
     sigaction(signal, nullptr, &inherited);
@@ -56,6 +56,7 @@ Supervisor::Supervisor(Supervisor&& other)
       children_(std::exchange(other.children_, {})),
       line_sink_(std::move(other.line_sink_)),
       outcome_(other.outcome_),
+      grace_(other.grace_),
       restarting_(other.restarting_),
       restarts_left_(other.restarts_left_) {}
 
@@ -196,6 +197,10 @@ void Supervisor::Reap() {
 }
 
 void Supervisor::OnSignal(int signal) {
+  if (signal == SIGUSR1) {
+    if (!children_.empty() && children_.front().running) kill(children_.front().child.pid, SIGUSR1);
+    return;
+  }
   if (outcome_.signal != 0) {
     std::fprintf(stderr, "second signal: killing every process now\n");
     SignalAll(SIGKILL);
@@ -207,7 +212,7 @@ void Supervisor::OnSignal(int signal) {
   if (!children_.empty() && children_.front().running) {
     kill(children_.front().child.pid, signal == SIGINT ? SIGINT : SIGTERM);
   }
-  settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
+  settle_until_ = std::min(settle_until_, absl::Now() + grace_ + kSettle);
 }
 
 void Supervisor::Poll(absl::Duration timeout, int extra_fd, bool* extra_ready) {

@@ -35,7 +35,8 @@ class LineSplitter {
 /// command line or configuration is wrong. When none is left to go on, that ends everything.
 ///
 /// The first signal (INT, TERM, HUP) goes to the lead child (the coordinator), which ends the job for all; a
-/// second one kills at once. One per process: it owns the signal mask. \threadsafety main thread, the only one
+/// second one kills at once. SIGUSR1 goes to
+/// the lead as it is. One per process: it owns the signal mask. \threadsafety main thread, the only one
 class Supervisor {
  public:
   static constexpr absl::Duration kSettle = absl::Seconds(7);
@@ -65,6 +66,9 @@ class Supervisor {
     restarting_ = true;
     restarts_left_ = limit;
   }
+  /// How long the lead may take to end the job after the first signal, beyond kSettle.
+  void SetGrace(absl::Duration grace) { grace_ = grace; }
+
   /// Also gives every line that a child writes to `sink`: the child's name, whether to standard error, the line.
   void SetLineSink(std::function<void(const std::string&, bool, const std::string&)> sink) {
     line_sink_ = std::move(sink);
@@ -106,6 +110,7 @@ class Supervisor {
   std::vector<Watched> children_;
   std::function<void(const std::string&, bool, const std::string&)> line_sink_;
   Outcome outcome_;
+  absl::Duration grace_;
   bool restarting_ = false;
   int restarts_left_ = 0;
   absl::Time culprit_ended_;

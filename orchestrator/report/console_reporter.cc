@@ -82,6 +82,7 @@ void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
     }
   }
   if (options_.json) std::fflush(stdout);
+  last_step_ = steps.back().step;
   const absl::Time now = absl::Now();
   const ClusterStep& newest = steps.back();
   const absl::Duration since = now - last_mark_;
@@ -133,6 +134,20 @@ void ConsoleReporter::OnWindow(const proto::WindowStatistics& window) {
   }
 }
 
+void ConsoleReporter::OnCheckpoint(const CheckpointResult& result) {
+  if (options_.json) {
+    std::fputs((CheckpointJson(result) + "\n").c_str(), stdout);
+    std::fflush(stdout);
+  }
+  if (result.path.empty()) {
+    Line(absl::StrCat("warning: no checkpoint of ", result.step.value, " steps: ", result.error));
+  } else {
+    Line(absl::StrFormat("checkpoint of %d steps: %s, %.1f s after the step, in %s",
+                         result.step.value, BytesText(static_cast<double>(result.bytes)),
+                         result.seconds, result.path));
+  }
+}
+
 void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {
   if (const auto* failure = std::get_if<proto::Failure>(&outcome)) {
     const std::string step =
@@ -146,6 +161,10 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
     const JobResult& result = std::get<JobResult>(outcome);
     const LedgerTotals& totals = result.totals;
     const double sent = totals.PerStep(totals.sent_bytes);
+    if (!result.stopped_by.empty()) {
+      Line(absl::StrCat(result.stopped_by, " after step ", last_step_.value,
+                        "; go on with --resume ", result.checkpoint_path));
+    }
     Line(absl::StrFormat(
         "done: %d steps in %.1f s, test accuracy %.2f %% (%d samples), train loss %.4f\n"
         "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"

@@ -31,6 +31,7 @@ class ConsoleReporter : public CoordinatorObserver {
   void OnReport(const proto::StepReport&) override {}  // for the run's files
   void OnPolicy(const proto::CompressionPolicy& policy) override;
   void OnWindow(const proto::WindowStatistics& window) override;
+  void OnCheckpoint(const CheckpointResult& result) override;
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;
 
  private:
@@ -47,6 +48,7 @@ class ConsoleReporter : public CoordinatorObserver {
   bool line_open_ = false;
   double raw_bytes_ = 0;
   int64_t total_steps_ = 0;
+  Step last_step_{-1};
   proto::CompressionPolicy policy_;
 };
 

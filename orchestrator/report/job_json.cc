@@ -53,6 +53,17 @@ std::string RegroupJson(const std::string& reason, const std::vector<proto::Proc
   return Dump(json);
 }
 
+std::string CheckpointJson(const CheckpointResult& result) {
+  Json json;
+  json["event"] = "checkpoint";
+  json["steps"] = result.step.value;
+  json["path"] = result.path;
+  json["error"] = result.error;
+  json["bytes"] = result.bytes;
+  json["seconds"] = result.seconds;
+  return Dump(json);
+}
+
 std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, double raw_bytes) {
   Json json;
   json["event"] = "step";
@@ -110,6 +121,7 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   json["generations"] = result.generations;
   json["regroup_seconds"] = absl::ToDoubleSeconds(result.regrouping);
   json["checkpoint"] = result.checkpoint_path;
+  json["stopped_by"] = result.stopped_by;
   return Dump(json);
 }
 

@@ -22,6 +22,8 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
 std::string GenerationJson(const proto::StartGeneration& start);
 std::string RegroupJson(const std::string& reason, const std::vector<proto::ProcessInfo>& lost);
 
+std::string CheckpointJson(const CheckpointResult& result);
+
 /// Per bucket and per link, of one rank.
 std::string TimingsJson(const proto::StepReport& report);
 

@@ -1,0 +1,139 @@
+#include "orchestrator/commands/worker_checkpoints.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "training/checkpoint.h"
+
+namespace sluice {
+namespace {
+
+std::string RootOf(const proto::JobConfig& job, const std::string& run_directory) {
+  const std::string& given = job.checkpoint().directory();
+  return given.empty() ? absl::StrCat(run_directory, "/checkpoints") : given;
+}
+
+}  // namespace
+
+WorkerCheckpoints::WorkerCheckpoints(const proto::JobConfig& job, const std::string& run_directory,
+                                     MemberClient& client)
+    : job_(job),
+      root_(RootOf(job, run_directory)),
+      client_(client),
+      writer_(root_, job.checkpoint().keep_last()) {}
+
+absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto::Join& join) {
+  const proto::Checkpoint& wanted = job_.checkpoint();
+  if (slot != 0) return Step(0);
+  if (wanted.every_steps() > 0 || wanted.at_end() == "on") {
+    SLUICE_RETURN_IF_ERROR(ProbeCheckpointFolder(root_));
+  }
+  if (wanted.resume() == "none") return Step(0);
+  std::string path = wanted.resume();
+  if (path == "auto") {
+    auto newest = NewestWhole(root_);
+    if (absl::IsNotFound(newest.status())) {
+      SLUICE_LOG(Info, newest.status().message(), ": starting from the beginning");
+      return Step(0);
+    }
+    SLUICE_RETURN_IF_ERROR(newest.status());
+    for (const std::string& note : newest->passed_over) SLUICE_LOG(Warning, note);
+    path = newest->path;
+  }
+  SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, VerifyCheckpoint(path));
+  SLUICE_ASSIGN_OR_RETURN(resumed_, trainer.RestoreCheckpoint(path));
+  SLUICE_LOG(Info, "going on from ", path, ", ", resumed_.value, " steps completed");
+  join.set_completed_steps(resumed_.value);
+  if (manifest.has_policy_state()) *join.mutable_policy_state() = manifest.policy_state();
+  return resumed_;
+}
+
+absl::Status WorkerCheckpoints::StartGeneration(const proto::StartGeneration& start,
+                                                Trainer& trainer, Reducer& reducer) {
+  rank_ = Rank(start.rank());
+  world_size_ = start.world_size();
+  generation_ = start.envelope().generation();
+  if (generation_ > 1 || start.start_step() == 0) return absl::OkStatus();
+  resumed_ = Step(start.start_step());
+  const std::string& resume = job_.checkpoint().resume();
+  const std::string path =
+      resume == "auto" ? absl::StrCat(root_, "/", CheckpointFolder(resumed_)) : resume;
+  SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
+  if (rank_.value != 0) SLUICE_RETURN_IF_ERROR(trainer.RestoreBuffers(path));
+  SLUICE_ASSIGN_OR_RETURN(const MergedReducerState state,
+                          ReducerStateFor(path, manifest, rank_, world_size_));
+  if (rank_.value == 0) {
+    for (const std::string& note : state.notes) SLUICE_LOG(Info, note);
+  }
+  return reducer.LoadState(state.bytes, start.decided_window());
+}
+
+bool WorkerCheckpoints::Due(Step completed) const {
+  const int64_t every = job_.checkpoint().every_steps();
+  return every > 0 && completed > resumed_ && completed.value % every == 0;
+}
+
+absl::Status WorkerCheckpoints::Write(Step completed, Trainer& trainer, Reducer& reducer) {
+  writer_.AwaitPart();
+  snapshot_ = absl::Now();
+  SLUICE_ASSIGN_OR_RETURN(std::vector<CheckpointBlob> files, trainer.CheckpointFiles(completed));
+  SLUICE_ASSIGN_OR_RETURN(std::string state, reducer.SaveState());
+  if (!state.empty()) files.push_back({ReducerFileName(rank_), std::move(state)});
+  proto::CheckpointPart part;
+  part.set_rank(static_cast<int32_t>(rank_.value));
+  part.set_step(completed.value);
+  writer_.WritePart(completed, std::move(files),
+                    [this, part](absl::StatusOr<std::vector<proto::CheckpointFile>> written) {
+                      proto::CheckpointPart done = part;
+                      if (written.ok()) {
+                        done.mutable_files()->Assign(written->begin(), written->end());
+                      } else {
+                        done.set_error(std::string(written.status().message()));
+                        absl::MutexLock lock(&mu_);
+                        settled_ = std::max(settled_, Step(done.step()));
+                      }
+                      client_.Send(std::move(done));
+                    });
+  return absl::OkStatus();
+}
+
+void WorkerCheckpoints::Commit(const proto::CheckpointCommit& commit) {
+  proto::CheckpointManifest manifest;
+  manifest.set_step(commit.step());
+  manifest.set_world_size(world_size_);
+  manifest.set_generation(generation_);
+  manifest.set_job_id(commit.envelope().job_id());
+  manifest.set_samples_seen(commit.step() * job_.training().global_batch());
+  *manifest.mutable_job() = job_;
+  if (commit.has_policy_state()) {
+    *manifest.mutable_policy_state() = commit.policy_state();
+    *manifest.mutable_policy() = commit.policy_state().policy();
+  }
+  int64_t bytes = 0;
+  for (const proto::CheckpointFile& file : commit.files()) bytes += file.bytes();
+  writer_.Commit(std::move(manifest), {commit.files().begin(), commit.files().end()},
+                 [this, step = commit.step(), bytes](absl::StatusOr<std::string> path) {
+                   proto::CheckpointDone done;
+                   done.set_step(step);
+                   done.set_bytes(bytes);
+                   done.set_seconds(absl::ToDoubleSeconds(absl::Now() - snapshot_));
+                   if (path.ok()) done.set_path(*std::move(path));
+                   if (!path.ok()) done.set_error(std::string(path.status().message()));
+                   client_.Send(std::move(done));
+                   absl::MutexLock lock(&mu_);
+                   settled_ = std::max(settled_, Step(step));
+                 });
+}
+
+bool WorkerCheckpoints::AwaitCommitted(Step completed, absl::Duration patience) {
+  absl::MutexLock lock(&mu_);
+  const auto settled = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return settled_ >= completed; };
+  return mu_.AwaitWithTimeout(absl::Condition(&settled), patience);
+}
+
+}  // namespace sluice
