@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rooms='(//base/... + //proto/...'
+rooms='(//base/... + //proto/... + //security/...'
 [[ -d comm ]] && [[ -n $(find comm -name BUILD.bazel -print -quit) ]] && rooms+=' + //comm/...'
 [[ -d policies ]] && [[ -n $(find policies -name BUILD.bazel -print -quit) ]] && rooms+=' + //policies/...'
 rooms+=')'
