@@ -1,5 +1,7 @@
 #include "orchestrator/commands/worker_checkpoints.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -49,7 +51,19 @@ absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto
   SLUICE_ASSIGN_OR_RETURN(resumed_, trainer.RestoreCheckpoint(path));
   SLUICE_LOG(Info, "going on from ", path, ", ", resumed_.value, " steps completed");
   join.set_completed_steps(resumed_.value);
-  if (manifest.has_policy_state()) *join.mutable_policy_state() = manifest.policy_state();
+  // Windows and plans are numbered by the settings that made them.
+  const bool same = google::protobuf::util::MessageDifferencer::Equals(
+      manifest.job().compression(), job_.compression());
+  if (!same) SLUICE_LOG(Info, "compression is set otherwise than in ", path, ": plans start anew");
+  if (same && manifest.has_policy_state()) {
+    proto::PolicyState& state = *join.mutable_policy_state();
+    state = manifest.policy_state();
+    // Windows that ended before, and were not decided, are in parts that belong to the old world.
+    const int64_t ended = resumed_.value / job_.compression().window_steps() - 1;
+    if (manifest.world_size() != job_.world().size()) {
+      state.set_decided_window(std::max(state.decided_window(), ended));
+    }
+  }
   return resumed_;
 }
 
