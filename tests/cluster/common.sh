@@ -67,12 +67,12 @@ gone_within() {
   fail "after $1 s there still are $(processes_of "$2" | xargs ps -o pid,args -p)"
 }
 
-# Waits until the run has written metrics of a step: training_begins RUN_DIRECTORY
+# Waits until the run has written metrics of a step; its output is in RUN_DIRECTORY.log: training_begins RUN_DIRECTORY
 training_begins() {
   local tries
   for ((tries = 0; tries < 600; tries++)); do
     [[ ! -s $1/metrics.jsonl ]] || return 0
     sleep 0.1
   done
-  fail "no step of $1 after 60 s"
+  fail "no step of $1 after 60 s: $(cat "$1.log")"
 }

@@ -16,9 +16,10 @@ ip address add 10.77.1.1/24 dev net0
 ip link set net0 up
 ip link set net1 up
 
-state=$scratch/slurm
+# Paths of sockets are short.
+state=/run/slurm
 mkdir -p "$state/state" "$state/spool/n0" "$state/spool/n1" "$state/log" /run/munge
-chmod 755 "$scratch" "$state"
+chmod 755 "$state"
 daemons=()
 stop() {
   [[ ${#daemons[@]} -eq 0 ]] || kill "${daemons[@]}" 2> /dev/null || true
