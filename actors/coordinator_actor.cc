@@ -78,6 +78,9 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Failure>& m) {
         SendAll(self, self->state.coordinator->OnFailureReport(MemberOf(self), m.message));
       },
+      [=](const Pb<proto::Heartbeat>& m) {
+        SendAll(self, self->state.coordinator->OnHeartbeat(MemberOf(self), m.message));
+      },
       [=](StopAtom, const std::string& job_id, const std::string& why, int exit_code) {
         if (job_id != self->state.coordinator->job_id()) return;
         SendAll(self, self->state.coordinator->OnStopRequest(why, exit_code));

@@ -55,7 +55,9 @@ CoordinatorState::CoordinatorState(Options options, std::unique_ptr<PolicyPublis
       clock_(std::move(clock)),
       observer_(observer),
       created_(clock_()),
-      ledger_(options_.job.world().size()) {}
+      ledger_(options_.job.world().size()),
+      detector_({absl::Seconds(options_.job.report().stall_warning_seconds()),
+                 absl::Seconds(options_.job.report().stall_shutdown_seconds())}) {}
 
 proto::Envelope CoordinatorState::Stamp() const {
   proto::Envelope envelope;
@@ -180,6 +182,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start() {
 
   phase_ = Phase::kRunning;
   started_ = last_report_ = clock_();
+  detector_.OnStart(start, *layout, started_);
   observer_->OnStarted(start, size);
   std::vector<Outgoing> out;
   for (size_t rank = 0; rank < by_rank.size(); ++rank) {
@@ -236,6 +239,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
   last_report_ = clock_();
   observer_->OnReport(report);
   times_.Add(report);
+  detector_.OnStepReport(report);
   std::vector<ClusterStep> complete;
   for (const proto::StepRecord& record : report.steps()) {
     auto steps = ledger_.Add(Rank(report.rank()), record);
@@ -246,7 +250,34 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
     }
     complete.insert(complete.end(), steps->begin(), steps->end());
   }
-  if (!complete.empty()) observer_->OnSteps(complete);
+  if (!complete.empty()) {
+    observer_->OnSteps(complete);
+    observer_->OnLags(detector_.lags());
+  }
+  return {};
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnHeartbeat(
+    MemberId id, const proto::Heartbeat& heartbeat) {
+  if (phase_ == Phase::kEnded) return {};  // they go on until their process leaves
+  if (!Accept(id, heartbeat.envelope())) return {};
+  detector_.OnHeartbeat(heartbeat, clock_());
+  observer_->OnHeartbeat(heartbeat);
+  return {};
+}
+
+// Only while running: before and after there is nobody to hold up.
+std::vector<CoordinatorState::Outgoing> CoordinatorState::ReportFindings() {
+  for (const Finding& finding : detector_.OnTick(clock_())) {
+    observer_->OnFinding(finding);
+    if (!finding.shutdown) continue;
+    proto::Failure failure;
+    *failure.mutable_culprit() = finding.process;
+    failure.set_step(ledger_.newest().value);
+    failure.set_cause(finding.text);
+    failure.set_exit_code(kExitTraining);
+    return Fail(std::move(failure));
+  }
   return {};
 }
 
@@ -265,6 +296,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   Member& member = members_.at(id);
   if (member.process.role() != proto::ROLE_WORKER || member.done) return {};
   member.done = true;
+  detector_.OnDone(done.rank());
   result_.test_samples += done.test_samples();
   result_.test_correct += done.test_correct();
   result_.test_loss += done.test_loss_sum();
@@ -281,6 +313,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   if (result_.test_samples > 0) result_.test_loss /= static_cast<double>(result_.test_samples);
   result_.policy_changes = publisher_->changes();
   result_.wall = last_report_ - started_;
+  result_.lags = detector_.lags();
+  result_.stalls = detector_.stalls();
+  result_.stalled = detector_.stalled();
   phase_ = Phase::kEnded;
   ended_ = clock_();
   observer_->OnEnd(result_);
@@ -360,7 +395,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
       clock_() - secondary_since_ > kCauseGrace) {
     return Fail(*secondary_);
   }
-  return {};
+  return phase_ == Phase::kRunning ? ReportFindings() : std::vector<Outgoing>();
 }
 
 bool CoordinatorState::MayLeave() const {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "actors/policy_publisher.h"
+#include "actors/stall_detector.h"
 #include "actors/step_ledger.h"
 #include "actors/step_times.h"
 #include "actors/window_profiler.h"
@@ -33,6 +34,9 @@ struct JobResult {
   double raw_bytes_per_step = 0;
   absl::Duration wall;  ///< start of the generation to the last step report
   std::string checkpoint_path;
+  std::vector<RankLag> lags;  ///< by rank, of the last generation
+  int64_t stalls = 0;
+  absl::Duration stalled;  ///< sum over stalls that are over
 
   double test_accuracy() const {  ///< 0 without samples
     return test_samples > 0 ? static_cast<double>(test_correct) / static_cast<double>(test_samples)
@@ -61,6 +65,11 @@ class CoordinatorObserver {
   virtual void OnReport(const proto::StepReport& report) = 0;
   virtual void OnPolicy(const proto::CompressionPolicy& policy) = 0;
   virtual void OnWindow(const proto::WindowStatistics& window) = 0;
+  virtual void OnHeartbeat(const proto::Heartbeat&) {}
+  /// With new steps: how much each rank was waited for so far, by rank.
+  virtual void OnLags(const std::vector<RankLag>&) {}
+  /// A rank holds the others up, or does so no more.
+  virtual void OnFinding(const Finding&) {}
   /// The job's end: a result, or the failure that ended it.
   virtual void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) = 0;
 };
@@ -110,6 +119,7 @@ class CoordinatorState {
   std::vector<Outgoing> OnJoin(MemberId member, const proto::Join& join);
   std::vector<Outgoing> OnLost(MemberId member, const std::string& how);
   std::vector<Outgoing> OnStepReport(MemberId member, const proto::StepReport& report);
+  std::vector<Outgoing> OnHeartbeat(MemberId member, const proto::Heartbeat& heartbeat);
   std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
@@ -152,6 +162,7 @@ class CoordinatorState {
   std::vector<Outgoing> Fail(proto::Failure failure);
   std::vector<Outgoing> FailOwn(const std::string& cause, int exit_code);
   std::string Missing() const;
+  std::vector<Outgoing> ReportFindings();
 
   const Options options_;
   std::unique_ptr<PolicyPublisher> publisher_;
@@ -165,6 +176,7 @@ class CoordinatorState {
   std::optional<WindowProfiler> profiler_;
   StepLedger ledger_;
   StepTimes times_;
+  StallDetector detector_;
   JobResult result_;
   absl::Time started_;
   absl::Time last_report_;

@@ -64,6 +64,7 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
       [=](const Pb<proto::StepReport>& m) { Forward(self, m); },
       [=](const Pb<proto::Statistics>& m) { Forward(self, m); },
       [=](const Pb<proto::WorkerDone>& m) { Forward(self, m); },
+      [=](const Pb<proto::Heartbeat>& m) { Forward(self, m); },
   };
 }
 

@@ -100,6 +100,7 @@ class CafMemberClient : public MemberClient {
   void Send(proto::StepReport report) override { Forward(std::move(report)); }
   void Send(proto::Statistics statistics) override { Forward(std::move(statistics)); }
   void Send(proto::WorkerDone done) override { Forward(std::move(done)); }
+  void Send(proto::Heartbeat heartbeat) override { Forward(std::move(heartbeat)); }
   void Send(proto::Failure failure) override { Forward(std::move(failure)); }
 
   absl::StatusOr<End> WaitEnd(absl::Duration timeout) override {

@@ -45,6 +45,7 @@ class MemberClient {
   virtual void Send(proto::StepReport report) = 0;
   virtual void Send(proto::Statistics statistics) = 0;
   virtual void Send(proto::WorkerDone done) = 0;
+  virtual void Send(proto::Heartbeat heartbeat) = 0;
   virtual void Send(proto::Failure failure) = 0;
 
   /// The end, if it came within `timeout`.

@@ -45,14 +45,14 @@ using MemberHandle =
                      caf::reacts_to<Pb<proto::PolicyUpdate>>, caf::reacts_to<Pb<proto::Shutdown>>,
                      caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Join>>,
                      caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,
-                     caf::reacts_to<Pb<proto::WorkerDone>>>;
+                     caf::reacts_to<Pb<proto::WorkerDone>>, caf::reacts_to<Pb<proto::Heartbeat>>>;
 
 /// What the coordinator understands. StopAtom carries the job's id, the reason and the exit code;
 /// TickAtom says that time passes; more of them than needed do no harm.
 using CoordinatorHandle =
     caf::typed_actor<caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
                      caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
-                     caf::reacts_to<Pb<proto::Failure>>,
+                     caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Heartbeat>>,
                      caf::reacts_to<StopAtom, std::string, std::string, int>,
                      caf::reacts_to<TickAtom>>;
 

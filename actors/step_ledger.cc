@@ -62,7 +62,11 @@ absl::StatusOr<std::vector<ClusterStep>> StepLedger::Add(Rank rank,
     totals_.sent_bytes += step.sent_bytes;
     totals_.predicted_bytes += step.predicted_bytes;
     totals_.checksums_compared += step.checksum_compared ? 1 : 0;
-    totals_.last_loss = step.loss;
+    if (step.skipped) {
+      ++totals_.skipped_steps;
+    } else {
+      totals_.last_loss = step.loss;
+    }
     complete.push_back(step);
   }
   return complete;
@@ -73,6 +77,7 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
   merged.step = step;
   std::vector<uint32_t> versions;
   std::vector<uint64_t> checksums;
+  std::vector<int> skipped;
   for (const auto& record : entry.by_rank) {
     merged.loss += record->loss();
     merged.step_seconds = std::max(merged.step_seconds, record->step_seconds());
@@ -80,6 +85,7 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
     merged.communication_seconds += record->communication_seconds() / world_size_;
     merged.sent_bytes += static_cast<double>(record->sent_bytes()) / world_size_;
     versions.push_back(record->policy_version());
+    skipped.push_back(record->skipped() ? 1 : 0);
     if (record->has_parameter_checksum()) checksums.push_back(record->parameter_checksum());
   }
   const auto differ = [](const auto& values) {
@@ -90,6 +96,13 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
         ToString(step), ": ranks used different compression policies: ",
         GroupByValue(versions, [](uint32_t v) { return absl::StrCat("version ", v); })));
   }
+  if (differ(skipped)) {
+    return absl::InternalError(absl::StrCat(
+        ToString(step), ": not all ranks skipped it: ", GroupByValue(skipped, [](int s) {
+          return s == 1 ? "skipped" : "applied";
+        })));
+  }
+  merged.skipped = skipped.front() == 1;
   if (!checksums.empty()) {
     if (checksums.size() != static_cast<size_t>(world_size_)) {
       return absl::InternalError(absl::StrCat(ToString(step), ": only ", checksums.size(), " of ",

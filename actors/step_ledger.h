@@ -22,6 +22,7 @@ struct ClusterStep {
   double predicted_bytes = 0;        ///< of the policy in force
   uint32_t policy_version = 0;
   bool checksum_compared = false;
+  bool skipped = false;  ///< not applied: something was not finite
 };
 
 /// Sums over all completed steps.
@@ -33,6 +34,7 @@ struct LedgerTotals {
   double sent_bytes = 0;
   double predicted_bytes = 0;
   int64_t checksums_compared = 0;
+  int64_t skipped_steps = 0;
   double last_loss = 0;
 
   /// One of the sums above, per step; 0 before the first.
@@ -55,7 +57,7 @@ class StepLedger {
   /// \return the steps that are now complete, in order
   /// \error kInvalidArgument  rank out of range, or a step reported twice
   /// \error kDataLoss         parameter checksums differ: names the step, and the ranks by value
-  /// \error kInternal         ranks used different policies in one step
+  /// \error kInternal         ranks used different policies in one step, or not all skipped it
   absl::StatusOr<std::vector<ClusterStep>> Add(Rank rank, const proto::StepRecord& record);
 
   const LedgerTotals& totals() const { return totals_; }

@@ -30,6 +30,7 @@ class ConsoleReporter : public CoordinatorObserver {
   void OnReport(const proto::StepReport&) override {}  // for the run's files
   void OnPolicy(const proto::CompressionPolicy& policy) override;
   void OnWindow(const proto::WindowStatistics& window) override;
+  void OnFinding(const Finding& finding) override;
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;
 
  private:

@@ -17,6 +17,9 @@ std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, doubl
 std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
                         const proto::JobConfig& job);
 
+/// A rank that holds the others up: "event": "stall".
+std::string FindingJson(const Finding& finding);
+
 /// Per bucket and per link, of one rank.
 std::string TimingsJson(const proto::StepReport& report);
 

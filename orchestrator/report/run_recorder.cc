@@ -20,6 +20,7 @@ absl::StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Create(const std::stri
   SLUICE_ASSIGN_OR_RETURN(recorder->timings_, recorder->Open("timings.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->events_, recorder->Open("events.jsonl"));
   return recorder;
 }
 
@@ -62,6 +63,8 @@ void RunRecorder::OnPolicy(const proto::CompressionPolicy& policy) {
 void RunRecorder::OnWindow(const proto::WindowStatistics& window) {
   Write(stats_, WindowJson(window));
 }
+
+void RunRecorder::OnFinding(const Finding& finding) { Write(events_, FindingJson(finding)); }
 
 void RunRecorder::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {
   auto file = Open("summary.json");
