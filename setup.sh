@@ -12,7 +12,7 @@ packages=(
   bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto g++ protobuf-compiler
   # libraries
   libcaf-dev libucx-dev libtorch-dev libopenblas0-pthread libprotobuf-dev libabsl-dev libhwy-dev
-  libeigen3-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libxxhash-dev zlib1g-dev
+  libeigen3-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libxxhash-dev zlib1g-dev prometheus-cpp-dev libcpp-httplib-dev libssl-dev
   # tests, format and fuzzing
   libgtest-dev libgmock-dev libbenchmark-dev clang clang-format libclang-rt-14-dev python3 iproute2 openssl
   # data
