@@ -38,7 +38,7 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator run -np 2 --json JOB.yaml | tail -1 | python3 -m json.tool\n"
        "  orchestrator run -np 4 --dry-run JOB.yaml\n",
        {"np", "num_proc", "json", "verbose", "dry_run", "run_directory", "log_level",
-        "start_timeout"},
+        "start_timeout", "chaos"},
        RunCommand},
       {"plan",
        "--stats FILE [options]",
@@ -65,7 +65,7 @@ const std::vector<Subcommand>& Subcommands() {
        "the process that forms the cluster and plans (started by run)",
        "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x\n",
        {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd",
-        "launcher_pid", "log_level", "start_timeout"},
+        "launcher_pid", "log_level", "start_timeout", "chaos"},
        CoordinatorCommand},
       {"worker",
        "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",
@@ -73,7 +73,7 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator worker --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--coordinator 127.0.0.1:41873 --slot 0\n",
        {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
-        "start_timeout"},
+        "start_timeout", "chaos"},
        WorkerCommand},
       {"profiler",
        "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N",

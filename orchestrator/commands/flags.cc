@@ -13,6 +13,8 @@ ABSL_FLAG(std::string, run_directory, "",
           "where the run's files go (default: a new folder under runs/)");
 ABSL_FLAG(std::string, log_level, "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR or FATAL");
 ABSL_FLAG(int32_t, start_timeout, 120, "seconds within which all processes must have joined");
+ABSL_FLAG(std::string, chaos, "",
+          "file of faults to inject, to see what becomes of the job (docs/operations.md)");
 
 ABSL_FLAG(std::string, stats, "", "the stats.jsonl of a run");
 ABSL_FLAG(std::string, window, "last", "number of the window to plan for, or last");

@@ -15,6 +15,7 @@ ABSL_DECLARE_FLAG(bool, dry_run);
 ABSL_DECLARE_FLAG(std::string, run_directory);
 ABSL_DECLARE_FLAG(std::string, log_level);
 ABSL_DECLARE_FLAG(int32_t, start_timeout);
+ABSL_DECLARE_FLAG(std::string, chaos);
 
 // Of `plan`.
 ABSL_DECLARE_FLAG(std::string, stats);

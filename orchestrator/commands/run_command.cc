@@ -25,6 +25,7 @@
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/chaos_loader.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/supervisor.h"
@@ -39,6 +40,7 @@ struct Launch {
   std::string run_directory;
   std::string self;  // path of this program
   int profilers = 0;
+  std::string chaos;  // path of a plan of faults; empty: none
 };
 
 std::string RandomId() {
@@ -47,6 +49,14 @@ std::string RandomId() {
 }
 
 std::string JobFile(const Launch& launch) { return launch.run_directory + "/job.yaml"; }
+
+absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
+  char* const absolute = realpath(path.c_str(), nullptr);
+  if (absolute == nullptr) return absl::NotFoundError(absl::StrCat(path, ": ", strerror(errno)));
+  std::string result = absolute;
+  std::free(absolute);
+  return result;
+}
 
 // Errors of the command line and the job file; touches no file but the job's.
 absl::StatusOr<Launch> Plan(const CommandLine& line) {
@@ -66,6 +76,10 @@ absl::StatusOr<Launch> Plan(const CommandLine& line) {
   if (launch.job.world().size() < 1) {
     return absl::InvalidArgumentError(
         "how many workers? Give -np N, or world.size in the job file");
+  }
+  if (const std::string chaos = absl::GetFlag(FLAGS_chaos); !chaos.empty()) {
+    SLUICE_RETURN_IF_ERROR(LoadChaos(chaos, launch.job.world().size()).status());
+    SLUICE_ASSIGN_OR_RETURN(launch.chaos, AbsolutePath(chaos));
   }
   SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(launch.job));
   launch.profilers = needs_windows ? 1 : 0;
@@ -134,6 +148,7 @@ ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
   spec.argv = Argv(launch, "coordinator");
   if (absl::GetFlag(FLAGS_json)) spec.argv.push_back("--json");
   if (absl::GetFlag(FLAGS_verbose)) spec.argv.push_back("--verbose");
+  if (!launch.chaos.empty()) spec.argv.push_back("--chaos=" + launch.chaos);
   spec.argv.push_back("--announce-fd=3");
   spec.pass_fd = announce_fd;
   spec.capture_output = false;  // it is the one that speaks to the user
@@ -155,6 +170,7 @@ ChildSpec MemberSpec(const Launch& launch, const char* kind, int slot,
     if (std::getenv(name) == nullptr) spec.environment.emplace_back(name, threads);
   }
   if (!worker) return spec;
+  if (!launch.chaos.empty()) spec.argv.push_back("--chaos=" + launch.chaos);
   const std::string rank = absl::StrCat(slot);
   const std::string size = absl::StrCat(launch.job.world().size());
   for (const char* name : {"RANK", "LOCAL_RANK", "SLUICE_RANK", "SLUICE_LOCAL_RANK", "HOROVOD_RANK",

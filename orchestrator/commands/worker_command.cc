@@ -6,18 +6,24 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "actors/codec_choice.h"
 #include "actors/due_policies.h"
+#include "actors/heartbeat_thread.h"
 #include "actors/member_client.h"
 #include "actors/policy_publisher.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/reducer.h"
+#include "comm/transport/faulty_transport.h"
+#include "orchestrator/chaos/chaos.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/member_process.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/chaos_loader.h"
+#include "training/progress_probe.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
@@ -48,6 +54,7 @@ class Worker {
     SLUICE_ASSIGN_OR_RETURN(needs_windows_, NeedsWindows(job_));
     const Rank rank(process_.slot());
     const int world_size = job_.world().size();
+    SLUICE_RETURN_IF_ERROR(PrepareChaos(rank, world_size));
     SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job_, rank, world_size));
 
     proto::Join join;
@@ -65,15 +72,27 @@ class Worker {
     options.forward_first = job_.communication().bucket_priority() == "forward";
     options.error_feedback = job_.compression().error_feedback() == "on";
     options.seed = job_.training().seed();
+    options.skip_not_finite = job_.training().on_nan() == "skip";
     options.window_steps = needs_windows_ ? job_.compression().window_steps() : 0;
     options.window_decay = job_.compression().window_decay();
     SLUICE_ASSIGN_OR_RETURN(auto reducer, Reducer::Create(options, std::move(layout), [&] {
                               return JoinAs(rank, std::move(join));
                             }));
     SetReducer(reducer.get());
+    const HeartbeatThread heartbeats(
+        [&] { return ReadHeartbeat(rank, *reducer); },
+        [&](proto::Heartbeat beat) { client_->Send(std::move(beat)); });
     const absl::Status trained = TrainAndReport(*trainer, *reducer, rank);
     SetReducer(nullptr);
     return trained;
+  }
+
+  absl::Status PrepareChaos(Rank rank, int world_size) {
+    const std::string path = absl::GetFlag(FLAGS_chaos);
+    if (path.empty()) return absl::OkStatus();
+    SLUICE_ASSIGN_OR_RETURN(const proto::ChaosPlan plan, LoadChaos(path, world_size));
+    chaos_ = std::make_unique<Chaos>(plan, rank, world_size, Chaos::RealEffects());
+    return absl::OkStatus();
   }
 
   // On the comm thread, which must make the transport.
@@ -86,31 +105,67 @@ class Worker {
     }
     SetLogIdentity(absl::StrCat(ToString(rank), " ", process_.host(), " gen ",
                                 joined.start.envelope().generation()));
+    if (chaos_ != nullptr) {
+      joined.transport =
+          std::make_unique<FaultyTransport>(std::move(joined.transport), chaos_.get());
+    }
     return std::move(joined.transport);
+  }
+
+  // On the heartbeat thread.
+  proto::Heartbeat ReadHeartbeat(Rank rank, const Reducer& reducer) const {
+    proto::Heartbeat heartbeat = probe_.Read();
+    heartbeat.set_rank(static_cast<int32_t>(rank.value));
+    if (heartbeat.phase() != proto::WORK_PHASE_REDUCE) return heartbeat;
+    const ReducerProgress progress = reducer.progress();
+    heartbeat.set_bucket(progress.bucket);
+    heartbeat.mutable_waiting_for()->Assign(progress.waiting_for.begin(),
+                                            progress.waiting_for.end());
+    return heartbeat;
+  }
+
+  // With long steps, a report goes out about once a second all the same.
+  bool ReportIsDue(Step step, int64_t total_steps) const {
+    return report_.steps_size() >= job_.report().every_steps() || step.value + 1 == total_steps ||
+           absl::Now() - last_report_ > absl::Seconds(1);
   }
 
   absl::Status TrainAndReport(Trainer& trainer, Reducer& reducer, Rank rank) {
     report_.set_rank(static_cast<int32_t>(rank.value));
-    const int64_t every = job_.report().every_steps();
+    StepGuards guards;
+    guards.probe = &probe_;
+    guards.skip_not_finite = job_.training().on_nan() == "skip";
+    guards.max_skipped_steps = job_.training().max_skipped_steps();
+    if (chaos_ != nullptr) {
+      guards.on_gradient = [&](Step, int tensor, absl::Span<float> gradient) {
+        chaos_->OnGradient(reducer.layout().tensors()[static_cast<size_t>(tensor)].name, gradient);
+      };
+    }
     SLUICE_RETURN_IF_ERROR(RunSteps(
         trainer, reducer, job_.training().checksum_every_steps(),
         [&](Step step) {
+          probe_.Enter(step, proto::WORK_PHASE_DECISION);
           AwaitDecision(step);
           OfferDue(step);
+          if (chaos_ == nullptr) return;
+          probe_.Enter(step, proto::WORK_PHASE_COMPUTE);
+          chaos_->OnStep(step);
         },
         [&](const StepOutcome& outcome) {
           last_step_ = outcome.step;
           last_version_ = outcome.reduction.plan_version;
           AddRecord(outcome, report_);
           AddTimings(reducer.bucket_times());
-          if (report_.steps_size() < every && outcome.step.value + 1 < trainer.total_steps())
-            return;
+          if (!ReportIsDue(outcome.step, trainer.total_steps())) return;
+          last_report_ = absl::Now();
           CompleteReport(reducer);
           client_->Send(report_);
           report_.clear_steps();
           report_.clear_buckets();
           report_.clear_links();
-        }));
+        },
+        guards));
+    probe_.Enter(proto::WORK_PHASE_EVALUATION);
     for (absl::Span<float> buffer : trainer.FloatBuffers()) {
       SLUICE_RETURN_IF_ERROR(reducer.AllReduceMean(buffer));
     }
@@ -122,6 +177,7 @@ class Worker {
     done.set_test_correct(sums.correct);
     done.set_test_loss_sum(sums.loss_sum);
     if (rank == Rank(0) && job_.checkpoint().at_end() == "on") {
+      probe_.Enter(proto::WORK_PHASE_CHECKPOINT);
       SLUICE_ASSIGN_OR_RETURN(
           std::string path,
           trainer.SaveCheckpoint(absl::StrCat(absl::GetFlag(FLAGS_run_directory), "/checkpoints"),
@@ -129,6 +185,7 @@ class Worker {
       done.set_checkpoint_path(std::move(path));
     }
     client_->Send(std::move(done));
+    probe_.Enter(proto::WORK_PHASE_UNSPECIFIED);
     // The others may still evaluate; the coordinator says when everybody is through.
     SLUICE_ASSIGN_OR_RETURN(const MemberClient::End end, client_->WaitEnd(absl::Hours(1)));
     return end.exit_code == 0 ? absl::OkStatus() : absl::AbortedError(end.cause);
@@ -143,6 +200,7 @@ class Worker {
     record.set_communication_seconds(absl::ToDoubleSeconds(outcome.reduction.communication));
     record.set_sent_bytes(outcome.reduction.sent_bytes);
     record.set_policy_version(outcome.reduction.plan_version);
+    record.set_skipped(outcome.skipped);
     if (outcome.has_checksum) record.set_parameter_checksum(outcome.checksum);
   }
 
@@ -261,7 +319,10 @@ class Worker {
   const proto::JobConfig job_;
   const proto::ProcessInfo process_;
   bool needs_windows_ = false;
-  proto::StepReport report_;  // steps since the last one sent
+  std::unique_ptr<Chaos> chaos_;  // null: no faults
+  proto::StepReport report_;      // steps since the last one sent
+  absl::Time last_report_ = absl::Now();
+  ProgressProbe probe_{absl::Now};
   Step last_step_{-1};
   uint32_t last_version_ = 0;
   absl::Mutex mu_;
