@@ -14,6 +14,7 @@ packages=(
   # libraries
   libcaf-dev libucx-dev libtorch-dev libopenblas0-pthread libprotobuf-dev libabsl-dev libhwy-dev
   libeigen3-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libssl-dev libxxhash-dev zlib1g-dev
+  prometheus-cpp-dev libcpp-httplib-dev
   # tests, format and fuzzing
   libgtest-dev libgmock-dev libbenchmark-dev clang clang-format libclang-rt-14-dev python3 python3-yaml
   iproute2 openssl openssh-client openssh-server

@@ -78,6 +78,9 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Failure>& m) {
         SendAll(self, self->state.coordinator->OnFailureReport(MemberOf(self), m.message));
       },
+      [=](const Pb<proto::Heartbeat>& m) {
+        SendAll(self, self->state.coordinator->OnHeartbeat(MemberOf(self), m.message));
+      },
       [=](const Pb<proto::Held>& m) {
         SendAll(self, self->state.coordinator->OnHeld(MemberOf(self), m.message));
       },

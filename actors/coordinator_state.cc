@@ -66,7 +66,9 @@ CoordinatorState::CoordinatorState(Options options, std::unique_ptr<PolicyPublis
       clock_(std::move(clock)),
       observer_(observer),
       membership_(MembershipOf(options_), clock_()),
-      ledger_(options_.job.world().size()) {}
+      ledger_(options_.job.world().size()),
+      detector_({absl::Seconds(options_.job.report().stall_warning_seconds()),
+                 absl::Seconds(options_.job.report().stall_shutdown_seconds())}) {}
 
 proto::Envelope CoordinatorState::Stamp() const {
   proto::Envelope envelope;
@@ -255,7 +257,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membershi
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::End& end) {
   secondary_.reset();
-  Drop(checkpoints_.End(end.reason));
+  Report(checkpoints_.End(end.reason));
   regrouping_since_ = clock_();
   observer_->OnRegroup(end.reason, end.lost);
   proto::EndGeneration message;
@@ -304,6 +306,7 @@ absl::Status CoordinatorState::PrepareWorld(const proto::StartGeneration& start,
   const proto::JobConfig job = WithWorldSize(options_.job, start.world_size());
   SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job, start.tensors()));
   for (const TensorInfo& tensor : layout.tensors()) size.parameters += tensor.elements;
+  detector_.OnStart(start, layout, clock_());
   SLUICE_ASSIGN_OR_RETURN(profiler_,
                           WindowProfiler::Create(job.compression(), layout, start.tensors()));
   size.raw_bytes = RawWireBytes(layout);
@@ -337,7 +340,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   if (!partial.empty()) observer_->OnSteps(partial);
   for (auto& [id, member] : members_) member.done = false;
   times_ = StepTimes();
-  Drop(checkpoints_.End("a new generation"));
+  Report(checkpoints_.End("a new generation"));
   checkpoints_.Begin(start.generation, world_size);
   publisher_->OnNewWorld(world_size);
   secondary_.reset();
@@ -428,6 +431,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
   last_report_ = clock_();
   observer_->OnReport(report);
   times_.Add(report);
+  detector_.OnStepReport(report);
   std::vector<ClusterStep> complete;
   for (const proto::StepRecord& record : report.steps()) {
     auto steps = ledger_.Add(Rank(report.rank()), record);
@@ -438,8 +442,50 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStepReport(
     }
     complete.insert(complete.end(), steps->begin(), steps->end());
   }
-  if (!complete.empty()) observer_->OnSteps(complete);
+  if (!complete.empty()) {
+    observer_->OnSteps(complete);
+    observer_->OnLags(detector_.lags());
+  }
   return {};
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnHeartbeat(
+    MemberId id, const proto::Heartbeat& heartbeat) {
+  if (over_) return {};  // they go on until their process leaves
+  if (!Accept(id, heartbeat.envelope())) return {};
+  detector_.OnHeartbeat(heartbeat, clock_());
+  observer_->OnHeartbeat(heartbeat);
+  return {};
+}
+
+// Only while running: before and after there is nobody to hold up.
+std::vector<CoordinatorState::Outgoing> CoordinatorState::ReportFindings() {
+  for (const Finding& finding : detector_.OnTick(clock_())) {
+    observer_->OnFinding(finding);
+    if (!finding.shutdown) continue;
+    proto::Failure failure;
+    *failure.mutable_envelope() = Stamp();
+    *failure.mutable_culprit() = finding.process;
+    failure.set_step(ledger_.newest().value);
+    failure.set_cause(finding.text);
+    failure.set_exit_code(kExitTraining);
+    if (options_.job.world().min_size() == 0) return Fail(std::move(failure));
+    return Drop(finding.rank, failure);
+  }
+  return {};
+}
+
+// Elastic: the others go on without it.
+std::vector<CoordinatorState::Outgoing> CoordinatorState::Drop(int rank,
+                                                               const proto::Failure& failure) {
+  const auto& members = membership_.members();
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [&](const auto& entry) { return entry.second.rank == rank; });
+  if (found == members.end()) return {};
+  const MemberId id = found->first;
+  std::vector<Outgoing> out = {Outgoing{id, failure}};
+  for (Outgoing& more : OnLost(id, failure.cause())) out.push_back(std::move(more));
+  return out;
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
@@ -457,6 +503,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   Member& member = members_.at(id);
   if (member.process.role() != proto::ROLE_WORKER || member.done) return {};
   member.done = true;
+  detector_.OnDone(done.rank());
   result_.test_samples += done.test_samples();
   result_.test_correct += done.test_correct();
   result_.test_loss += done.test_loss_sum();
@@ -473,11 +520,15 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   result_.policy_changes = publisher_->changes();
   if (stop_.has_value()) {
     if (result_.checkpoint_path.empty()) {
-      return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written"), stop_->exit_code);
+      return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written"),
+                     stop_->exit_code);
     }
     result_.stopped_by = stop_->why;
   }
   result_.wall = last_report_ - started_;
+  result_.lags = detector_.lags();
+  result_.stalls = detector_.stalls();
+  result_.stalled = detector_.stalled();
   over_ = true;
   membership_.Finish();
   ended_ = clock_();
@@ -540,7 +591,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointRequest() 
   return Follow(membership_.Request(true, proto::Boundary::THEN_CONTINUE, "on request"));
 }
 
-void CoordinatorState::Drop(const std::vector<CheckpointResult>& dropped) {
+void CoordinatorState::Report(const std::vector<CheckpointResult>& dropped) {
   for (const CheckpointResult& result : dropped) observer_->OnCheckpoint(result);
 }
 
@@ -548,7 +599,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointPart(
     MemberId id, const proto::CheckpointPart& part) {
   if (!Accept(id, part.envelope())) return {};
   CheckpointLedger::Progress progress = checkpoints_.OnPart(part);
-  Drop(progress.dropped);
+  Report(progress.dropped);
   if (!progress.commit.has_value()) return {};
   proto::CheckpointCommit commit = *std::move(progress.commit);
   *commit.mutable_envelope() = Stamp();
@@ -558,7 +609,6 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointPart(
   for (const auto& [other, member] : membership_.members()) {
     if (member.rank == 0) return {Outgoing{other, commit}};
   }
-  return {};
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointDone(
@@ -586,6 +636,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
                               : Fail(failure)) {
       out.push_back(std::move(more));
     }
+  }
+  if (phase() == Phase::kRunning) {
+    for (Outgoing& more : ReportFindings()) out.push_back(std::move(more));
   }
   return out;
 }

@@ -14,6 +14,7 @@
 #include "actors/checkpoint_ledger.h"
 #include "actors/membership.h"
 #include "actors/policy_publisher.h"
+#include "actors/stall_detector.h"
 #include "actors/step_ledger.h"
 #include "actors/step_times.h"
 #include "actors/window_profiler.h"
@@ -37,7 +38,10 @@ struct JobResult {
   int64_t generations = 1;
   absl::Duration regrouping;  ///< between generations, in all
   std::string checkpoint_path;
-  std::string stopped_by;  ///< why the job stopped before its last step; empty: it did not
+  std::string stopped_by;     ///< why the job stopped before its last step; empty: it did not
+  std::vector<RankLag> lags;  ///< by rank, of the last generation
+  int64_t stalls = 0;
+  absl::Duration stalled;  ///< sum over stalls that are over
 
   double test_accuracy() const {  ///< 0 without samples
     return test_samples > 0 ? static_cast<double>(test_correct) / static_cast<double>(test_samples)
@@ -70,6 +74,11 @@ class CoordinatorObserver {
   virtual void OnPolicy(const proto::CompressionPolicy& policy) = 0;
   virtual void OnWindow(const proto::WindowStatistics& window) = 0;
   virtual void OnCheckpoint(const CheckpointResult& result) {}
+  virtual void OnHeartbeat(const proto::Heartbeat&) {}
+  /// With new steps: how much each rank was waited for so far, by rank.
+  virtual void OnLags(const std::vector<RankLag>&) {}
+  /// A rank holds the others up, or does so no more.
+  virtual void OnFinding(const Finding&) {}
   /// The job's end: a result, or the failure that ended it.
   virtual void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) = 0;
 };
@@ -102,10 +111,9 @@ class CoordinatorState {
   };
   /// The shell's number for a connection.
   using MemberId = Membership::MemberId;
-  using Message =
-      std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration, proto::Hold,
-                   proto::Boundary, proto::PolicyUpdate,
-                   proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
+  using Message = std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration,
+                               proto::Hold, proto::Boundary, proto::PolicyUpdate,
+                               proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
   struct Outgoing {
     MemberId to;
     Message message;
@@ -123,6 +131,7 @@ class CoordinatorState {
   std::vector<Outgoing> OnJoin(MemberId member, const proto::Join& join);
   std::vector<Outgoing> OnLost(MemberId member, const std::string& how);
   std::vector<Outgoing> OnStepReport(MemberId member, const proto::StepReport& report);
+  std::vector<Outgoing> OnHeartbeat(MemberId member, const proto::Heartbeat& heartbeat);
   std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
@@ -177,8 +186,10 @@ class CoordinatorState {
       int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
   std::vector<Outgoing> Fail(proto::Failure failure);
   absl::Status Resume(const proto::PolicyState& state);
-  void Drop(const std::vector<CheckpointResult>& dropped);
+  void Report(const std::vector<CheckpointResult>& dropped);
+  std::vector<Outgoing> Drop(int rank, const proto::Failure& failure);
   std::vector<Outgoing> FailOwn(const std::string& cause, int exit_code);
+  std::vector<Outgoing> ReportFindings();
 
   const Options options_;
   std::unique_ptr<PolicyPublisher> publisher_;
@@ -193,7 +204,8 @@ class CoordinatorState {
   StepTimes times_;
   std::vector<proto::CompressionPolicy> published_;  // all, in the order of versions
   bool published_before_training_ = false;
-  std::optional<int64_t> resumed_decision_;  // newest window decided in the checkpoint that the job goes on from
+  std::optional<int64_t>
+      resumed_decision_;  // newest window decided in the checkpoint that the job goes on from
   CheckpointLedger checkpoints_;
   struct Stop {
     std::string why;
@@ -201,6 +213,7 @@ class CoordinatorState {
     absl::Time deadline;
   };
   std::optional<Stop> stop_;
+  StallDetector detector_;
   JobResult result_;
   absl::Time started_ = absl::InfinitePast();
   absl::Time regrouping_since_;

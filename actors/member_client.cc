@@ -102,6 +102,7 @@ class CafMemberClient : public MemberClient {
   void Send(proto::WorkerDone done) override { Forward(std::move(done)); }
   void Send(proto::CheckpointPart part) override { Forward(std::move(part)); }
   void Send(proto::CheckpointDone done) override { Forward(std::move(done)); }
+  void Send(proto::Heartbeat heartbeat) override { Forward(std::move(heartbeat)); }
   void Send(proto::Failure failure) override { Forward(std::move(failure)); }
 
   std::string TransportKey(int64_t generation) const override {

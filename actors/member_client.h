@@ -63,6 +63,7 @@ class MemberClient {
   virtual void Send(proto::WorkerDone done) = 0;
   virtual void Send(proto::CheckpointPart part) = 0;
   virtual void Send(proto::CheckpointDone done) = 0;
+  virtual void Send(proto::Heartbeat heartbeat) = 0;
   virtual void Send(proto::Failure failure) = 0;
 
   /// Secret of one generation's data plane, that all its members can tell and nobody else.

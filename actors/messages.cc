@@ -24,6 +24,7 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::WorkerDone>>("sluice/WorkerDone");
   add_message_type<Pb<proto::Failure>>("sluice/Failure");
   add_message_type<Pb<proto::Shutdown>>("sluice/Shutdown");
+  add_message_type<Pb<proto::Heartbeat>>("sluice/Heartbeat");
   load<caf::io::middleman>();
   // A frozen peer is never noticed without heartbeats. A killed one is, at once.
   set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));

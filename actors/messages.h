@@ -40,29 +40,25 @@ using StopAtom = caf::atom_constant<caf::atom("stop")>;
 
 /// What a worker or profiler understands: orders of the coordinator, and what its own process wants to
 /// tell the coordinator (forwarded).
-using MemberHandle =
-    caf::typed_actor<caf::reacts_to<Pb<proto::JoinRefused>>,
-                     caf::reacts_to<Pb<proto::StartGeneration>>,
-                     caf::reacts_to<Pb<proto::EndGeneration>>, caf::reacts_to<Pb<proto::Hold>>,
-                     caf::reacts_to<Pb<proto::Boundary>>,
-                     caf::reacts_to<Pb<proto::CheckpointCommit>>,
-                     caf::reacts_to<Pb<proto::CheckpointPart>>,
-                     caf::reacts_to<Pb<proto::CheckpointDone>>, caf::reacts_to<Pb<proto::PolicyUpdate>>,
-                     caf::reacts_to<Pb<proto::Shutdown>>, caf::reacts_to<Pb<proto::Failure>>,
-                     caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
-                     caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>>;
+using MemberHandle = caf::typed_actor<
+    caf::reacts_to<Pb<proto::JoinRefused>>, caf::reacts_to<Pb<proto::StartGeneration>>,
+    caf::reacts_to<Pb<proto::EndGeneration>>, caf::reacts_to<Pb<proto::Hold>>,
+    caf::reacts_to<Pb<proto::Boundary>>, caf::reacts_to<Pb<proto::CheckpointCommit>>,
+    caf::reacts_to<Pb<proto::CheckpointPart>>, caf::reacts_to<Pb<proto::CheckpointDone>>,
+    caf::reacts_to<Pb<proto::PolicyUpdate>>, caf::reacts_to<Pb<proto::Shutdown>>,
+    caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Join>>,
+    caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,
+    caf::reacts_to<Pb<proto::WorkerDone>>, caf::reacts_to<Pb<proto::Heartbeat>>>;
 
 /// What the coordinator understands. CheckpointAtom carries the job's id. StopAtom carries the job's id, the reason, the exit code and whether it is to be orderly;
 /// TickAtom says that time passes; more of them than needed do no harm.
-using CoordinatorHandle =
-    caf::typed_actor<caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
-                     caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
-                     caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Held>>,
-                     caf::reacts_to<Pb<proto::CheckpointPart>>,
-                     caf::reacts_to<Pb<proto::CheckpointDone>>,
-                     caf::reacts_to<CheckpointAtom, std::string>,
-                     caf::reacts_to<StopAtom, std::string, std::string, int, bool>,
-                     caf::reacts_to<TickAtom>>;
+using CoordinatorHandle = caf::typed_actor<
+    caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
+    caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
+    caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Held>>,
+    caf::reacts_to<Pb<proto::CheckpointPart>>, caf::reacts_to<Pb<proto::CheckpointDone>>,
+    caf::reacts_to<Pb<proto::Heartbeat>>, caf::reacts_to<CheckpointAtom, std::string>,
+    caf::reacts_to<StopAtom, std::string, std::string, int, bool>, caf::reacts_to<TickAtom>>;
 
 /// Configuration of every actor system: message types, heartbeats, few threads.
 class ActorConfig : public caf::actor_system_config {

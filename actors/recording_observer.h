@@ -25,12 +25,15 @@ class RecordingObserver : public CoordinatorObserver {
     ends.push_back(outcome);
   }
 
+  void OnFinding(const Finding& finding) override { findings.push_back(finding); }
+
   std::optional<proto::StartGeneration> started;
   ModelSize model;
   std::vector<ClusterStep> steps;
   std::vector<proto::StepReport> reports;
   std::vector<proto::CompressionPolicy> policies;
   std::vector<proto::WindowStatistics> windows;
+  std::vector<Finding> findings;
   std::vector<std::variant<JobResult, proto::Failure>> ends;
 };
 

@@ -69,7 +69,11 @@ void StepLedger::Complete(const ClusterStep& step) {
   totals_.sent_bytes += step.sent_bytes;
   totals_.predicted_bytes += step.predicted_bytes;
   totals_.checksums_compared += step.checksum_compared ? 1 : 0;
-  totals_.last_loss = step.loss;
+  if (step.skipped) {
+    ++totals_.skipped_steps;
+  } else {
+    totals_.last_loss = step.loss;
+  }
 }
 
 std::vector<ClusterStep> StepLedger::Regroup(int world_size, int64_t start_step) {
@@ -96,6 +100,7 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
   std::vector<uint64_t> checksums;
   merged.missing_ranks = world_size_ - entry.received;
   const double share = static_cast<double>(world_size_) / entry.received;  // 1 when all are there
+  std::vector<int> skipped;
   for (const auto& record : entry.by_rank) {
     if (!record.has_value()) continue;
     merged.loss += share * record->loss();
@@ -104,6 +109,7 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
     merged.communication_seconds += record->communication_seconds() / entry.received;
     merged.sent_bytes += static_cast<double>(record->sent_bytes()) / entry.received;
     versions.push_back(record->policy_version());
+    skipped.push_back(record->skipped() ? 1 : 0);
     if (record->has_parameter_checksum()) checksums.push_back(record->parameter_checksum());
   }
   const auto differ = [](const auto& values) {
@@ -114,6 +120,13 @@ absl::StatusOr<ClusterStep> StepLedger::Merge(Step step, const Entry& entry) con
         ToString(step), ": ranks used different compression policies: ",
         GroupByValue(versions, [](uint32_t v) { return absl::StrCat("version ", v); })));
   }
+  if (differ(skipped)) {
+    return absl::InternalError(absl::StrCat(
+        ToString(step), ": not all ranks skipped it: ", GroupByValue(skipped, [](int s) {
+          return s == 1 ? "skipped" : "applied";
+        })));
+  }
+  merged.skipped = skipped.front() == 1;
   if (!checksums.empty()) {
     if (checksums.size() != static_cast<size_t>(entry.received)) {
       return absl::InternalError(absl::StrCat(ToString(step), ": only ", checksums.size(), " of ",

@@ -23,6 +23,7 @@ struct ClusterStep {
   uint32_t policy_version = 0;
   bool checksum_compared = false;
   int missing_ranks = 0;  ///< that were lost before they reported it
+  bool skipped = false;   ///< not applied: something was not finite
 };
 
 /// Sums over all completed steps.
@@ -34,6 +35,7 @@ struct LedgerTotals {
   double sent_bytes = 0;
   double predicted_bytes = 0;
   int64_t checksums_compared = 0;
+  int64_t skipped_steps = 0;
   double last_loss = 0;
 
   /// One of the sums above, per step; 0 before the first.
@@ -56,7 +58,7 @@ class StepLedger {
   /// \return the steps that are now complete, in order
   /// \error kInvalidArgument  rank out of range, or a step reported twice
   /// \error kDataLoss         parameter checksums differ: names the step, and the ranks by value
-  /// \error kInternal         ranks used different policies in one step
+  /// \error kInternal         ranks used different policies in one step, or not all skipped it
   absl::StatusOr<std::vector<ClusterStep>> Add(Rank rank, const proto::StepRecord& record);
 
   /// Another set of ranks goes on with `start_step`. Steps before it that not every rank of the old set has

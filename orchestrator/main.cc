@@ -71,7 +71,8 @@ const std::vector<Subcommand>& Subcommands() {
         "run_directory",
         "log_level",
         "start_timeout",
-        "credentials"},
+        "credentials",
+        "chaos"},
        RunCommand},
       {"plan",
        "--stats FILE [options]",
@@ -105,7 +106,7 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--credentials ~/.sluice-credentials\n",
        {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd",
-        "launcher_pid", "log_level", "start_timeout", "credentials"},
+        "launcher_pid", "log_level", "start_timeout", "credentials", "chaos"},
        CoordinatorCommand},
       {"worker",
        "JOB [--set key=value ...] | --job FILE --job-id ID --run-directory DIR --coordinator "
@@ -116,7 +117,7 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator worker --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--coordinator 127.0.0.1:41873 --slot 0 --credentials ~/.sluice-credentials\n",
        {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",
-        "start_timeout", "json", "verbose", "credentials"},
+        "start_timeout", "json", "verbose", "credentials", "chaos"},
        AnyWorkerCommand},
       {"profiler",
        "--job FILE --job-id ID --run-directory DIR --coordinator HOST:PORT --slot N "

@@ -198,6 +198,8 @@ def system_libraries():
     _library("yaml_cpp", probes = ["include/yaml-cpp/yaml.h"], link = ["yaml-cpp"], debian = "libyaml-cpp-dev")
     _library("json", probes = ["include/nlohmann/json.hpp"], debian = "nlohmann-json3-dev")
     _library("spdlog", probes = ["include/spdlog/spdlog.h"], link = ["spdlog", "fmt"], debian = "libspdlog-dev")
+    _library("httplib", probes = ["include/httplib.h"], link = ["cpp-httplib", "ssl", "crypto"], debian = "libcpp-httplib-dev libssl-dev")
+    _library("prometheus", probes = ["include/prometheus/text_serializer.h"], link = ["prometheus-cpp-core"], debian = "prometheus-cpp-dev")
     _library("xxhash", probes = ["include/xxhash.h"], link = ["xxhash"], debian = "libxxhash-dev")
     _library("zlib", probes = ["include/zlib.h"], link = ["z"], debian = "zlib1g-dev")
     _library("gtest", probes = ["include/gtest/gtest.h", "include/gmock/gmock.h"], link = ["gmock", "gtest", "pthread"], debian = "libgtest-dev libgmock-dev")

@@ -1,6 +1,15 @@
 #include "training/step_loop.h"
 
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 
 namespace sluice {
@@ -8,31 +17,159 @@ namespace {
 
 class ReducerSink : public GradientSink {
  public:
-  explicit ReducerSink(Reducer& reducer) : reducer_(reducer) {}
+  ReducerSink(Reducer& reducer, const StepGuards& guards) : reducer_(reducer), guards_(guards) {}
+  void BeginStep(Step step) { step_ = step; }
   absl::Span<float> gradient(int index) override { return reducer_.gradient(index); }
-  void Ready(int index) override { reducer_.Ready(index); }
+  void Ready(int index) override {
+    if (guards_.on_gradient) guards_.on_gradient(step_, index, reducer_.gradient(index));
+    reducer_.Ready(index);
+  }
 
  private:
   Reducer& reducer_;
+  const StepGuards& guards_;
+  Step step_;
+};
+
+// The model's buffers: forward has changed them by the time a step turns out to be of no use.
+class SavedBuffers {
+ public:
+  explicit SavedBuffers(std::vector<absl::Span<float>> buffers) : buffers_(std::move(buffers)) {
+    for (absl::Span<float> buffer : buffers_) saved_.emplace_back(buffer.begin(), buffer.end());
+  }
+  void Save() {
+    for (size_t b = 0; b < buffers_.size(); ++b) {
+      std::copy(buffers_[b].begin(), buffers_[b].end(), saved_[b].begin());
+    }
+  }
+  void Restore() {
+    for (size_t b = 0; b < buffers_.size(); ++b) {
+      std::copy(saved_[b].begin(), saved_[b].end(), buffers_[b].begin());
+    }
+  }
+
+ private:
+  std::vector<absl::Span<float>> buffers_;
+  std::vector<std::vector<float>> saved_;
+};
+
+// "rank 2", "ranks 1, 2"
+std::string RanksText(const std::vector<Rank>& ranks) {
+  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ",
+                      absl::StrJoin(ranks, ", ", [](std::string* out, Rank rank) {
+                        absl::StrAppend(out, rank.value);
+                      }));
+}
+
+std::string Explain(Step step, const NotFinite& found, const BucketLayout& layout) {
+  if (found.tensor == NotFinite::kLoss) {
+    return absl::StrCat("SL3001 ", ToString(step), ": the loss of ", RanksText(found.ranks),
+                        " is not finite");
+  }
+  const std::string& layer = layout.tensors()[static_cast<size_t>(found.tensor)].name;
+  if (found.ranks.empty()) {
+    return absl::StrCat("SL3001 ", ToString(step), ": the mean gradient is not finite, first in \"",
+                        layer, "\", after compression: no rank's own gradient is");
+  }
+  return absl::StrCat("SL3001 ", ToString(step), ": the gradient of ", RanksText(found.ranks),
+                      " is not finite, first in \"", layer, "\", before compression");
+}
+
+class Loop {
+ public:
+  Loop(Trainer& trainer, Reducer& reducer, const StepGuards& guards)
+      : trainer_(trainer),
+        reducer_(reducer),
+        guards_(guards),
+        sink_(reducer, guards),
+        buffers_(guards.skip_not_finite ? trainer.FloatBuffers()
+                                        : std::vector<absl::Span<float>>()) {
+    trainer.Attach(sink_);
+  }
+
+  absl::StatusOr<StepOutcome> Run(Step step) {
+    const absl::Time begin = absl::Now();
+    StepOutcome outcome;
+    outcome.step = step;
+    buffers_.Save();
+    sink_.BeginStep(step);
+    reducer_.BeginStep(step);
+    Enter(step, proto::WORK_PHASE_DATA);
+    SLUICE_RETURN_IF_ERROR(trainer_.LoadBatch(step));
+    Enter(step, proto::WORK_PHASE_COMPUTE);
+    const absl::StatusOr<double> loss = trainer_.ForwardBackward(step);
+    if (loss.ok()) {
+      outcome.loss = *loss;
+    } else if (absl::IsOutOfRange(loss.status())) {
+      // The others wait for this rank: it takes part, and they learn why it has nothing to give.
+      outcome.loss = std::numeric_limits<double>::quiet_NaN();
+      reducer_.LossNotFinite();
+    } else {
+      return loss.status();
+    }
+    Enter(step, proto::WORK_PHASE_REDUCE);
+    SLUICE_ASSIGN_OR_RETURN(outcome.reduction, reducer_.Finish());
+    Enter(step, proto::WORK_PHASE_OPTIMIZER);
+    if (outcome.reduction.not_finite) {
+      SLUICE_RETURN_IF_ERROR(PassOver(step, outcome.reduction, loss.status()));
+      outcome.skipped = true;
+    } else {
+      skipped_in_a_row_ = 0;
+      SLUICE_RETURN_IF_ERROR(trainer_.ApplyGradients(step));
+    }
+    outcome.duration = absl::Now() - begin;
+    return outcome;
+  }
+
+ private:
+  void Enter(Step step, proto::WorkPhase phase) {
+    if (guards_.probe != nullptr) guards_.probe->Enter(step, phase);
+  }
+
+  // All ranks are told the same, and so decide the same.
+  absl::Status PassOver(Step step, const ReductionStats& reduction, const absl::Status& loss) {
+    const NotFinite& found = *reduction.not_finite;
+    // Whoever knows most speaks: the culprits, or all when there is none.
+    const bool speaks = reduction.not_finite_here || found.ranks.empty() || !loss.ok();
+    buffers_.Restore();
+    std::string text = Explain(step, found, reducer_.layout());
+    if (!loss.ok()) absl::StrAppend(&text, " (", loss.message(), ")");
+    if (guards_.skip_not_finite && ++skipped_in_a_row_ <= guards_.max_skipped_steps) {
+      if (speaks) {
+        SLUICE_LOG(Warning, text, ". Step skipped (", skipped_in_a_row_, " of ",
+                   guards_.max_skipped_steps, " allowed in a row)");
+      }
+      return absl::OkStatus();
+    }
+    if (guards_.skip_not_finite) {
+      absl::StrAppend(&text, ". That makes ", skipped_in_a_row_,
+                      " steps in a row, more than training.max_skipped_steps");
+    } else {
+      absl::StrAppend(&text,
+                      ". Lower optimizer.learning_rate, or pass over such steps with "
+                      "training.on_nan: skip");
+    }
+    return speaks ? absl::OutOfRangeError(text) : absl::CancelledError(text);
+  }
+
+  Trainer& trainer_;
+  Reducer& reducer_;
+  const StepGuards& guards_;
+  ReducerSink sink_;
+  SavedBuffers buffers_;
+  int skipped_in_a_row_ = 0;
 };
 
 }  // namespace
 
 absl::Status RunSteps(Trainer& trainer, Reducer& reducer, Step first, int64_t checksum_every,
                       const std::function<bool(Step)>& before_step,
-                      const std::function<void(const StepOutcome&)>& on_step) {
-  ReducerSink sink(reducer);
-  trainer.Attach(sink);
+                      const std::function<void(const StepOutcome&)>& on_step,
+                      const StepGuards& guards) {
+  Loop loop(trainer, reducer, guards);
   const int64_t steps = trainer.total_steps();
   for (Step step = first; before_step(step) && step.value < steps; step = step + 1) {
-    const absl::Time begin = absl::Now();
-    StepOutcome outcome;
-    outcome.step = step;
-    reducer.BeginStep(step);
-    SLUICE_ASSIGN_OR_RETURN(outcome.loss, trainer.ForwardBackward(step));
-    SLUICE_ASSIGN_OR_RETURN(outcome.reduction, reducer.Finish());
-    SLUICE_RETURN_IF_ERROR(trainer.ApplyGradients(step));
-    outcome.duration = absl::Now() - begin;
+    SLUICE_ASSIGN_OR_RETURN(StepOutcome outcome, loop.Run(step));
     const bool due = checksum_every > 0 && (step.value + 1) % checksum_every == 0;
     if (due || step.value + 1 == steps) {
       outcome.has_checksum = true;

@@ -99,9 +99,17 @@ class TorchTrainer : public Trainer {
 
   int64_t total_steps() const override { return total_steps_; }
 
+  absl::Status LoadBatch(Step step) override {
+    SLUICE_ASSIGN_OR_RETURN(ImageBatch batch, batches_.Take(step.value));
+    loaded_ = {step, std::move(batch)};
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<double> ForwardBackward(Step step) override {
     SLUICE_CHECK(hooks_.has_value(), "a trainer is attached before its first step");
-    SLUICE_ASSIGN_OR_RETURN(const ImageBatch batch, batches_.Take(step.value));
+    if (!loaded_ || loaded_->first != step) SLUICE_RETURN_IF_ERROR(LoadBatch(step));
+    const ImageBatch batch = std::move(loaded_->second);
+    loaded_.reset();
     const double global_batch = parts_.job.training().global_batch();
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
     auto run = [&]() -> absl::StatusOr<double> {
@@ -298,6 +306,7 @@ class TorchTrainer : public Trainer {
   int64_t total_steps_;
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;
+  std::optional<std::pair<Step, ImageBatch>> loaded_;
   Prefetcher<ImageBatch> batches_;  // last: its thread uses parts_
 };
 

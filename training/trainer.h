@@ -65,6 +65,10 @@ class Trainer {
   /// Steps that the job has, from its `steps` or `epochs`.
   virtual int64_t total_steps() const = 0;
 
+  /// Waits until this rank's slice of the step's global batch is there. ForwardBackward does so itself; this
+  /// tells waiting for data from computing.
+  virtual absl::Status LoadBatch(Step step) = 0;
+
   /// Forward and backward on this rank's slice of the step's global batch. Gradients are scaled
   /// such that their mean over ranks is the gradient of the global batch's mean loss. Any step may
   /// follow any other.

@@ -62,6 +62,7 @@ void ScatterReduce::Start(const CollectiveContext& context, ChunkCodec& codec) {
   added_.assign(static_cast<size_t>(codec.Segments(self_)), 0);
   sums_sent_ = 0;
   open_streams_ = 2 * (ranks_ - 1);
+  open_scatters_ = ranks_ - 1;
 
   absl::Span<std::byte> buffer = absl::MakeSpan(receive_);
   for (int from = 0; from < ranks_; ++from) {
@@ -154,6 +155,7 @@ absl::Status ScatterReduce::TakeArrived(Stream& stream, int from, size_t head) {
     heads_[head] = stream.requests[stream.arrived];
   } else {
     --open_streams_;
+    if (head < static_cast<size_t>(ranks_)) --open_scatters_;
   }
   return absl::OkStatus();
 }

@@ -85,6 +85,13 @@ class ScatterReduce {
 
   bool done() const { return !context_.has_value(); }
 
+  /// Whether messages of rank `from` have not all arrived: those of round 1 as long as any rank's are
+  /// missing, since nobody else's sum can come before they are there; else those of round 2.
+  /// \pre not done()
+  bool Awaits(int from) const {
+    return heads_[open_scatters_ > 0 ? ScatterHead(from) : GatherHead(from)] != kNoRequest;
+  }
+
   /// Ends what is in flight, so that the buffers are free.
   void Cancel();
 
@@ -132,6 +139,7 @@ class ScatterReduce {
   std::vector<int> added_;  // by segment of my chunk: ranks before this one are added
   int sums_sent_ = 0;       // segments
   int open_streams_ = 0;    // of both rounds: not everything has arrived
+  int open_scatters_ = 0;   // of round 1
 };
 
 /// Runs `operation` to its end. \error as Take, or kDeadlineExceeded; nothing is left in flight

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "comm/nccl/library.h"
 #include "comm/nccl/poll.h"
 #include "comm/nccl/raw_plans.h"
+#include "comm/reducer/float_loops.h"
 
 namespace sluice {
 namespace {
@@ -120,6 +122,12 @@ class NcclReducer : public Reducer {
     if (--missing_[bucket] == 0) HandOver(bucket);
   }
 
+  // NCCL adds whatever it is given: the others find the mean not finite.
+  void LossNotFinite() override {
+    SLUICE_CHECK(in_step_, "BeginStep comes before LossNotFinite");
+    host_.front().front() = std::numeric_limits<float>::quiet_NaN();
+  }
+
   absl::StatusOr<ReductionStats> Finish() override {
     SLUICE_CHECK(in_step_, "BeginStep comes before Finish");
     const PollClock::time_point called = PollClock::now();
@@ -135,6 +143,7 @@ class NcclReducer : public Reducer {
       times.exposed = std::max(times.reduced - waited_from, absl::ZeroDuration());
     }
     stats_.exposed = absl::FromChrono(PollClock::now() - called);
+    stats_.not_finite = InMean();
     return stats_;
   }
 
@@ -183,7 +192,20 @@ class NcclReducer : public Reducer {
     return std::vector<float>(layout_.tensors()[tensor].elements);
   }
 
+  // Which peer it waits for NCCL does not say.
+  ReducerProgress progress() const override { return {}; }
+
  private:
+  // The same on all ranks, since their means are; whose gradient it was they cannot tell.
+  std::optional<NotFinite> InMean() {
+    for (const BucketLayout::Bucket& bucket : layout_.buckets()) {
+      for (int tensor : bucket.tensors) {
+        if (!AllFinite(gradient(tensor))) return NotFinite{tensor, {}};
+      }
+    }
+    return std::nullopt;
+  }
+
   void HandOver(int bucket) {
     const std::lock_guard<std::mutex> lock(mu_);
     full_[bucket] = true;

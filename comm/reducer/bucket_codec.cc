@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -52,6 +53,7 @@ BucketCodec::BucketCodec(const BucketLayout& layout, int bucket, const BucketCod
       shape_(layout.buckets()[bucket]),
       options_(options),
       low_rank_(shape_.tensors.size()),
+      saved_low_rank_(shape_.tensors.size()),
       step_key_(options.seed) {}
 
 void BucketCodec::UsePlan(const CodecPlan& plan) {
@@ -69,6 +71,7 @@ void BucketCodec::UsePlan(const CodecPlan& plan) {
                                           RandomKey(options_.seed).With(tensor.name));
     }
     low_rank_[i]->SetRank(codec.rank);
+    if (options_.restorable) saved_low_rank_[i] = std::make_unique<LowRankTensor>(*low_rank_[i]);
   }
   for (int exchange = 0; exchange < 2; ++exchange) {
     std::vector<int64_t> factors(shape_.tensors.size(), 0);
@@ -81,6 +84,7 @@ void BucketCodec::UsePlan(const CodecPlan& plan) {
   }
   if (options_.error_feedback && lossy && residual_.span().empty()) {
     residual_ = AlignedFloats(shape_.elements);
+    if (options_.restorable) next_residual_ = AlignedFloats(shape_.elements);
   }
   const int64_t factors = std::max(wires_[0].factor_elements, wires_[1].factor_elements);
   if (static_cast<int64_t>(factors_.span().size()) < factors) {
@@ -95,7 +99,39 @@ absl::Span<float> BucketCodec::gradient_of(int place_in_bucket) {
                        static_cast<size_t>(layout_.tensors()[t].elements));
 }
 
-void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data) {
+// Of this bucket's tensors, in backward order.
+std::optional<int> BucketCodec::FirstNotFinite() {
+  if (AllFinite(data_)) return std::nullopt;
+  for (size_t i = 0; i < shape_.tensors.size(); ++i) {
+    if (!AllFinite(gradient_of(static_cast<int>(i)))) return shape_.tensors[i];
+  }
+  return std::nullopt;
+}
+
+void BucketCodec::Inspect(absl::Span<float> data, bool loss_not_finite) {
+  data_ = data;
+  not_finite_.reset();
+  const std::optional<int> mine =
+      loss_not_finite ? std::optional<int>(NotFinite::kLoss) : FirstNotFinite();
+  if (mine) AddNotFinite(*mine, options_.self, not_finite_);
+}
+
+absl::Status BucketCodec::NoteNotFinite(uint32_t mark, Rank from) {
+  if (mark == FrameHeader::kLossNotFinite) {
+    AddNotFinite(NotFinite::kLoss, from, not_finite_);
+    return absl::OkStatus();
+  }
+  const uint32_t tensor = mark - 1;
+  if (tensor >= layout_.places().size() || layout_.places()[tensor].bucket != bucket_) {
+    return absl::DataLossError(absl::StrCat("from ", ToString(from), ": tensor ", tensor,
+                                            " is not one of bucket ", bucket_));
+  }
+  AddNotFinite(static_cast<int>(tensor), from, not_finite_);
+  return absl::OkStatus();
+}
+
+void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data,
+                        bool loss_not_finite) {
   encode_time_ = absl::ZeroDuration();
   decode_time_ = absl::ZeroDuration();
   const Stopwatch stopwatch(encode_time_);
@@ -106,8 +142,17 @@ void BucketCodec::Start(Step step, uint32_t newest_plan, absl::Span<float> data)
   header_.bucket = static_cast<uint32_t>(bucket_);
   header_.step = step;
   step_key_ = RandomKey(options_.seed).With(static_cast<uint64_t>(step.value));
-  data_ = data;
   lowest_newest_plan_ = newest_plan;
+  Inspect(data, loss_not_finite);
+  if (not_finite_) {
+    header_.not_finite = loss_not_finite ? FrameHeader::kLossNotFinite
+                                         : static_cast<uint32_t>(not_finite_->tensor) + 1;
+    // What the step leaves behind (windows, bases) is worth keeping: one part of it is missing.
+    if (options_.restorable) std::fill(data_.begin(), data_.end(), 0.0f);
+  }
+  for (size_t i = 0; options_.restorable && i < low_rank_.size(); ++i) {
+    if (low_rank_[i] != nullptr) *saved_low_rank_[i] = *low_rank_[i];
+  }
   const float scale = 1.0f / static_cast<float>(layout_.world_size());
   if (residual_.span().empty()) {
     Scale(scale, data_);
@@ -172,7 +217,7 @@ absl::Span<float> BucketCodec::values_of(const WirePiece& piece) {
 }
 
 absl::Span<float> BucketCodec::part_of_residual(int64_t offset, int64_t size) {
-  const absl::Span<float> residual = residual_.span();
+  const absl::Span<float> residual = options_.restorable ? next_residual_.span() : residual_.span();
   if (residual.empty()) return residual;
   return residual.subspan(static_cast<size_t>(offset), static_cast<size_t>(size));
 }
@@ -240,6 +285,7 @@ absl::Status BucketCodec::Decode(int chunk, int s, Rank from, absl::Span<const s
   mine.segment = static_cast<uint32_t>(s);
   SLUICE_RETURN_IF_ERROR(CheckSameOperation(mine, options_.self, *theirs, from));
   lowest_newest_plan_ = std::min(lowest_newest_plan_, theirs->newest_plan);
+  if (theirs->not_finite != 0) SLUICE_RETURN_IF_ERROR(NoteNotFinite(theirs->not_finite, from));
   if (frame.size() != SegmentBytes(chunk, s)) {
     return absl::DataLossError(absl::StrCat("from ", ToString(from), ": frame of ", frame.size(),
                                             " bytes, expected ", SegmentBytes(chunk, s)));
@@ -307,8 +353,24 @@ absl::Status BucketCodec::TakeSum(int chunk, int s, absl::Span<const std::byte> 
 }
 
 void BucketCodec::Finish() {
-  if (wires_[0].factor_elements == 0) return;
   const Stopwatch stopwatch(decode_time_);
+  if (wires_[0].factor_elements > 0) FinishLowRank();
+  if (not_finite_) return;
+  if (const std::optional<int> in_mean = FirstNotFinite()) not_finite_ = NotFinite{*in_mean, {}};
+}
+
+void BucketCodec::Conclude(bool keep) {
+  if (!options_.restorable) return;
+  if (keep) {
+    std::swap(residual_, next_residual_);
+    return;
+  }
+  for (size_t i = 0; i < low_rank_.size(); ++i) {
+    if (low_rank_[i] != nullptr) *low_rank_[i] = *saved_low_rank_[i];
+  }
+}
+
+void BucketCodec::FinishLowRank() {
   for (size_t i = 0; i < low_rank_.size(); ++i) {
     if (wire_->factor_offsets[i] >= 0) DecodeFactor(i);
   }

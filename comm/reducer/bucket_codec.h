@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +18,7 @@
 #include "comm/reducer/codec_plan.h"
 #include "comm/reducer/float_loops.h"
 #include "comm/reducer/frame_header.h"
+#include "comm/reducer/not_finite.h"
 #include "comm/reducer/reducer_state.h"
 #include "comm/reducer/window_snapshot.h"
 #include "comm/reducer/wire_plan.h"
@@ -30,6 +32,8 @@ struct BucketCodecOptions {
   uint64_t seed = 0;
   SnapshotSender* windows = nullptr;  ///< gets my chunks' exact sums; may be null
   LinkModel* links = nullptr;         ///< learns from every message; may be null
+  /// Keep what Conclude(false) goes back to: a second residual, and copies of low-rank bases.
+  bool restorable = false;
 };
 
 /// Encodes and decodes one bucket, in place, and keeps what encoding lost.
@@ -43,6 +47,7 @@ struct BucketCodecOptions {
 ///                   EncodeMine ... TakeSum of f
 ///     Finish:       residual = x - f_sent * basis           low-rank tensors
 ///                   x = f_sum * basis
+///     Conclude:     residuals and bases stand, or are those of before Start
 ///
 /// Lossless pieces leave a residual of zero, so a tensor that a plan makes lossless sends what it
 /// still owed. Residuals lie where the tensor lies, so they outlive plans; so does the warm state
@@ -59,14 +64,24 @@ class BucketCodec : public ChunkCodec {
   void UsePlan(const CodecPlan& plan);
 
   /// `data` are the bucket's gradients of this rank.
-  /// \param newest_plan  announced to the others in the frames
-  void Start(Step step, uint32_t newest_plan, absl::Span<float> data);
+  /// \param newest_plan      announced to the others in the frames
+  /// \param loss_not_finite  this rank has no gradients in this step, and says so to the others
+  void Start(Step step, uint32_t newest_plan, absl::Span<float> data, bool loss_not_finite = false);
+
+  /// In place of Start, in a world of one: looks whether `data` is finite.
+  void Inspect(absl::Span<float> data, bool loss_not_finite);
 
   /// After the collective: whether there must be a second one; then it is what Segments etc. say.
   bool NextExchange();
 
   /// After the last collective: `data` holds the mean.
   void Finish();
+
+  /// After the step's last bucket. \param keep  false: with `restorable`, as if Start had not been
+  void Conclude(bool keep);
+
+  /// What was not finite in this bucket, on any rank or in the mean; complete after Finish.
+  const std::optional<NotFinite>& not_finite() const { return not_finite_; }
 
   /// Lowest of the newest plan versions that the ranks announced; complete when the collective has
   /// succeeded.
@@ -106,11 +121,14 @@ class BucketCodec : public ChunkCodec {
   absl::Span<float> values_of(const WirePiece& piece);
   absl::Span<float> part_of_residual(int64_t offset, int64_t size);
   absl::Span<float> gradient_of(int place_in_bucket);
+  std::optional<int> FirstNotFinite();
+  absl::Status NoteNotFinite(uint32_t mark, Rank from);
   Step turn() const;
   absl::Span<float> factor_of(AlignedFloats& factors, size_t place_in_bucket);
   void EncodeFactors();
   void DecodeFactor(size_t place_in_bucket);
   void AddToWindow(int segment);
+  void FinishLowRank();
 
   const BucketLayout& layout_;
   const int bucket_;
@@ -120,15 +138,18 @@ class BucketCodec : public ChunkCodec {
   uint32_t plan_version_ = 0;
   std::array<WireBucket, 2> wires_;                       // by exchange
   AlignedFloats residual_;                                // empty until a lossy codec is used
+  AlignedFloats next_residual_;                           // of this step, if restorable
   std::vector<std::unique_ptr<LowRankTensor>> low_rank_;  // by place in the bucket; null: never was
-  AlignedFloats factors_;                                 // this rank's, then the sum
-  AlignedFloats sent_factors_;                            // what of this rank's the sum contains
+  std::vector<std::unique_ptr<LowRankTensor>> saved_low_rank_;  // before Start, if restorable
+  AlignedFloats factors_;                                       // this rank's, then the sum
+  AlignedFloats sent_factors_;  // what of this rank's the sum contains
 
   const WireBucket* wire_ = nullptr;  // of the current step
   FrameHeader header_;
   RandomKey step_key_;
   absl::Span<float> data_;
   uint32_t lowest_newest_plan_ = 0;
+  std::optional<NotFinite> not_finite_;
   absl::Duration encode_time_;
   absl::Duration decode_time_;
 };

@@ -30,10 +30,11 @@ uint32_t OperationName(Step step, uint32_t exchange, uint32_t slot) {
 }  // namespace
 
 BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout& layout,
-                             Transport& transport)
+                             Transport& transport, WaitBoard& board)
     : options_(options),
       layout_(layout),
       transport_(transport),
+      board_(board),
       windows_(options.window_steps > 0 && options.world_size > 1
                    ? std::make_optional<SnapshotSender>(layout, transport.self(),
                                                         Rank(options.world_size),
@@ -42,8 +43,9 @@ BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout
       links_(options.world_size),
       step_(options.first_step - 1),
       times_(layout.buckets().size()) {
-  const BucketCodecOptions codec_options = {transport.self(), options.error_feedback, options.seed,
-                                            windows_ ? &*windows_ : nullptr, &links_};
+  const BucketCodecOptions codec_options = {transport.self(), options.error_feedback,
+                                            options.seed,     windows_ ? &*windows_ : nullptr,
+                                            &links_,          options.skip_not_finite};
   for (size_t b = 0; b < layout.buckets().size(); ++b) {
     codecs_.emplace_back(layout, static_cast<int>(b), codec_options);
   }
@@ -67,16 +69,20 @@ void BucketReducer::BeginStep(Step step, const CodecPlan& plan, uint32_t newest_
   std::fill(times_.begin(), times_.end(), BucketTimes());
 }
 
-void BucketReducer::Start(int bucket, absl::Span<float> data) {
+void BucketReducer::Start(int bucket, absl::Span<float> data, bool loss_not_finite) {
   SLUICE_CHECK(bucket == next_bucket_ && CanStart(bucket), "buckets start in layout order");
   next_bucket_ = bucket + 1;
   ++in_flight_;
   times_[static_cast<size_t>(bucket)].started = SinceBegin();
   BucketCodec& codec = codecs_[static_cast<size_t>(bucket)];
-  codec.Start(step_, newest_plan_, data);
+  codec.Start(step_, newest_plan_, data, loss_not_finite);
   Slot& slot = slot_of(bucket);
   slot.bucket = bucket;
   StartExchange(slot, 0);
+}
+
+void BucketReducer::Inspect(int bucket, absl::Span<float> data, bool loss_not_finite) {
+  codecs_[static_cast<size_t>(bucket)].Inspect(data, loss_not_finite);
 }
 
 void BucketReducer::StartExchange(Slot& slot, uint32_t exchange) {
@@ -106,6 +112,7 @@ absl::StatusOr<std::optional<int>> BucketReducer::Advance() {
   }
   // What has arrived goes first: others wait for the sums that it completes.
   const absl::Time until = with_work != nullptr ? absl::InfinitePast() : deadline;
+  if (with_work == nullptr) PostWait();
   const std::optional<size_t> over = transport_.WaitAny(heads_, until);
   if (over) {
     size_t head = *over;
@@ -126,6 +133,16 @@ absl::StatusOr<std::optional<int>> BucketReducer::Advance() {
   return std::nullopt;
 }
 
+void BucketReducer::PostWait() {
+  for (int i = 0; i < kMostInFlight; ++i) {
+    const Slot& slot = slots_[static_cast<size_t>((next_bucket_ + i) % kMostInFlight)];
+    if (slot.operation.done()) continue;
+    board_.Post(slot.bucket, options_.world_size,
+                [&](int rank) { return slot.operation.Awaits(rank); });
+    return;
+  }
+}
+
 absl::StatusOr<std::optional<int>> BucketReducer::AfterProgress(Slot& slot,
                                                                 const absl::Status& outcome) {
   if (!outcome.ok()) {
@@ -144,7 +161,7 @@ absl::StatusOr<std::optional<int>> BucketReducer::AfterProgress(Slot& slot,
   times.reduced = SinceBegin();
   times.encode = codec.encode_time();
   times.decode = codec.decode_time();
-  --in_flight_;
+  if (--in_flight_ == 0) board_.Clear();
   return slot.bucket;
 }
 
@@ -161,13 +178,26 @@ absl::StatusOr<std::optional<int>> BucketReducer::TakeOverdue() {
 void BucketReducer::Cancel() {
   for (Slot& slot : slots_) slot.operation.Cancel();
   in_flight_ = 0;
+  board_.Clear();
 }
 
-ReductionStats BucketReducer::stats() {
+ReductionStats BucketReducer::Conclude() {
   ReductionStats stats;
   stats.plan_version = *plan_version_;
   stats.sent_bytes = transport_.counters().sent_bytes - sent_before_;
   for (const BucketTimes& bucket : times_) stats.encode += bucket.encode + bucket.decode;
+  bool overflowed = false;
+  for (const BucketCodec& codec : codecs_) {
+    const std::optional<NotFinite>& found = codec.not_finite();
+    if (!found) continue;
+    overflowed = overflowed || found->ranks.empty();
+    // A rank's own is the cause of what becomes of the mean.
+    if (!stats.not_finite) stats.not_finite = found;
+    for (Rank rank : found->ranks) AddNotFinite(found->tensor, rank, stats.not_finite);
+  }
+  stats.not_finite_here = stats.not_finite && stats.not_finite->Includes(transport_.self());
+  for (BucketCodec& codec : codecs_) codec.Conclude(!stats.not_finite);
+  if (windows_ && overflowed) windows_->Spoil();
   return stats;
 }
 

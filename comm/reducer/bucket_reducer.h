@@ -20,6 +20,7 @@
 #include "comm/reducer/bucket_layout.h"
 #include "comm/reducer/codec_plan.h"
 #include "comm/reducer/reducer.h"
+#include "comm/reducer/wait_board.h"
 #include "comm/reducer/window_snapshot.h"
 #include "comm/transport/transport.h"
 
@@ -38,8 +39,10 @@ class BucketReducer {
   /// Buckets in flight at once, at most: bounds the memory for encodings.
   static constexpr int kMostInFlight = 8;
 
-  /// All three must outlive it; but the destructor may run after the transport's.
-  BucketReducer(const Reducer::Options& options, const BucketLayout& layout, Transport& transport);
+  /// All four must outlive it; but the destructor may run after the transport's.
+  /// \param board  is told what is waited for
+  BucketReducer(const Reducer::Options& options, const BucketLayout& layout, Transport& transport,
+                WaitBoard& board);
 
   /// \param plan         in force in this step; must stay until the next BeginStep
   /// \param newest_plan  announced to the other ranks
@@ -52,8 +55,12 @@ class BucketReducer {
   bool CanStart(int bucket) const { return slot_of(bucket).operation.done(); }
 
   /// `data`, the bucket's gradients of this rank, is to become the mean over ranks. In layout order.
+  /// \param loss_not_finite  there are no gradients, and the others are to know
   /// \pre CanStart(bucket)
-  void Start(int bucket, absl::Span<float> data);
+  void Start(int bucket, absl::Span<float> data, bool loss_not_finite);
+
+  /// In place of Start, in a world of one: it is the mean already.
+  void Inspect(int bucket, absl::Span<float> data, bool loss_not_finite);
 
   /// Does one piece of work or takes one message; sleeps when there is neither, until there is, a
   /// deadline passes, or Transport::Wake.
@@ -68,8 +75,9 @@ class BucketReducer {
   /// After bucket 0 is reduced: the lowest of the newest versions that the ranks hold.
   uint32_t lowest_newest_plan() const { return codecs_.front().lowest_newest_plan(); }
 
-  /// plan_version, sent_bytes and encode of the step.
-  ReductionStats stats();
+  /// After the step's last bucket: whether its residuals stand, or are those of before it.
+  /// \return plan_version, sent_bytes, encode and not_finite of the step
+  ReductionStats Conclude();
 
   /// By bucket; `ready` and `exposed` are not filled in.
   absl::Span<BucketTimes> bucket_times() { return absl::MakeSpan(times_); }
@@ -110,6 +118,7 @@ class BucketReducer {
   Slot& in_order(int position);
 
   void KeepProfiler(const absl::Status& sent);
+  void PostWait();
   void StartExchange(Slot& slot, uint32_t exchange);
   absl::StatusOr<std::optional<int>> AfterProgress(Slot& slot, const absl::Status& outcome);
   absl::StatusOr<std::optional<int>> TakeOverdue();
@@ -118,6 +127,7 @@ class BucketReducer {
   const Reducer::Options options_;
   const BucketLayout& layout_;
   Transport& transport_;
+  WaitBoard& board_;
   std::optional<SnapshotSender> windows_;
   bool profiler_lost_ = false;
   LinkModel links_;

@@ -1,6 +1,8 @@
 #include "comm/reducer/float_loops.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -34,6 +36,21 @@ void Subtract(absl::Span<const float> y, absl::Span<float> x) {
   float* __restrict const out = x.data();
   const size_t size = x.size();
   for (size_t i = 0; i < size; ++i) out[i] -= in[i];
+}
+
+// The largest pattern of exponent and fraction: a loop that vectorises, and no branch in it.
+bool AllFinite(absl::Span<const float> x) {
+  constexpr int32_t kMagnitude = 0x7fffffff;
+  constexpr int32_t kInfinity = 0x7f800000;
+  const float* const in = x.data();
+  const size_t size = x.size();
+  int32_t largest = 0;
+  for (size_t i = 0; i < size; ++i) {
+    int32_t bits;
+    std::memcpy(&bits, in + i, sizeof(bits));
+    largest = std::max(largest, bits & kMagnitude);
+  }
+  return largest < kInfinity;
 }
 
 AlignedFloats::AlignedFloats(int64_t size) : size_(static_cast<size_t>(size)) {

@@ -18,6 +18,9 @@ void Add(float scale, absl::Span<const float> y, absl::Span<float> x);
 /// x = x - y
 void Subtract(absl::Span<const float> y, absl::Span<float> x);
 
+/// Whether no element is NaN or an infinity.
+bool AllFinite(absl::Span<const float> x);
+
 /// Zeros, 64-byte aligned; never moves and never grows. Empty by default.
 class AlignedFloats {
  public:

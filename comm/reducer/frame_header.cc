@@ -11,7 +11,7 @@ namespace sluice {
 namespace {
 
 constexpr char kMagic[3] = {'S', 'L', 'F'};
-constexpr uint8_t kFormatVersion = 2;
+constexpr uint8_t kFormatVersion = 3;
 
 absl::Status Disagree(const char* what, uint64_t mine, Rank self, uint64_t theirs, Rank from,
                       const char* hint) {
@@ -31,7 +31,7 @@ void WriteFrameHeader(const FrameHeader& header, absl::Span<std::byte> out) {
   StoreLittleEndian(header.bucket, out.data() + 12);
   StoreLittleEndian(static_cast<uint64_t>(header.step.value), out.data() + 16);
   StoreLittleEndian(header.segment, out.data() + 24);
-  StoreLittleEndian(header.exchange, out.data() + 28);
+  StoreLittleEndian(header.exchange | header.not_finite << 8, out.data() + 28);
   StoreLittleEndian(static_cast<uint64_t>(header.sent_ns), out.data() + 32);
   StoreLittleEndian(static_cast<uint64_t>(header.reverse_ns), out.data() + 40);
 }
@@ -57,7 +57,9 @@ absl::StatusOr<FrameHeader> ReadFrameHeader(absl::Span<const std::byte> frame) {
   header.bucket = LoadLittleEndian<uint32_t>(frame.data() + 12);
   header.step = Step(static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 16)));
   header.segment = LoadLittleEndian<uint32_t>(frame.data() + 24);
-  header.exchange = LoadLittleEndian<uint32_t>(frame.data() + 28);
+  const auto exchange = LoadLittleEndian<uint32_t>(frame.data() + 28);
+  header.exchange = exchange & 0xff;
+  header.not_finite = exchange >> 8;
   header.sent_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 32));
   header.reverse_ns = static_cast<int64_t>(LoadLittleEndian<uint64_t>(frame.data() + 40));
   return header;

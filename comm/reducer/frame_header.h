@@ -14,13 +14,15 @@ namespace sluice {
 ///
 ///     offset  bytes  field
 ///     0       3      magic "SLF"
-///     3       1      format version, 2
+///     3       1      format version, 3
 ///     4       4      version of the plan in use
 ///     8       4      newest plan version that the sender holds in this step
 ///     12      4      bucket
 ///     16      8      step
 ///     24      4      segment of the chunk
-///     28      4      exchange: 0, or 1 for the second one of a bucket with low-rank tensors
+///     28      1      exchange: 0, or 1 for the second one of a bucket with low-rank tensors
+///     29      3      the sender's first tensor in the bucket whose gradient is not finite, plus one;
+///                    0 if all are; kLossNotFinite if already the loss was not
 ///     32      8      when the sender sent it, on its steady clock, in nanoseconds
 ///     40      8      what the sender measures in the other direction: the least one-way time of an
 ///                    empty message, receiver's clock minus sender's, in nanoseconds; the lowest
@@ -35,8 +37,10 @@ struct FrameHeader {
   uint32_t segment = 0;
   int64_t sent_ns = 0;
   int64_t reverse_ns = kUnknownNs;
-  uint32_t exchange = 0;
+  uint32_t exchange = 0;    ///< below 256
+  uint32_t not_finite = 0;  ///< at most kLossNotFinite
 
+  static constexpr uint32_t kLossNotFinite = 0xffffff;
   static constexpr int64_t kUnknownNs = std::numeric_limits<int64_t>::min();
 };
 

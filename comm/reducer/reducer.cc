@@ -63,6 +63,7 @@ class ThreadedReducer : public Reducer {
         layout_(std::move(layout)),
         missing_(layout_.buckets().size()),
         ready_(layout_.tensors().size()),
+        board_(options_.world_size),
         ledger_(layout_),
         step_(options.first_step - 1),
         full_(layout_.buckets().size()),
@@ -112,6 +113,7 @@ class ThreadedReducer : public Reducer {
     const std::lock_guard<std::mutex> lock(mu_);
     std::fill(full_.begin(), full_.end(), false);
     any_full_ = false;
+    loss_not_finite_ = false;
     step_ = step;
     begin_ = Clock::now();
     newest_plan_ = ledger_.newest();
@@ -124,6 +126,13 @@ class ThreadedReducer : public Reducer {
     ready_[tensor] = true;
     const int bucket = layout_.places()[tensor].bucket;
     if (--missing_[bucket] == 0) HandOver(bucket);
+  }
+
+  void LossNotFinite() override {
+    SLUICE_CHECK(in_step_, "BeginStep comes before LossNotFinite");
+    const std::lock_guard<std::mutex> lock(mu_);
+    SLUICE_CHECK(!any_full_, "a loss comes before its gradients");
+    loss_not_finite_ = true;
   }
 
   absl::StatusOr<ReductionStats> Finish() override {
@@ -188,6 +197,8 @@ class ThreadedReducer : public Reducer {
     if (transport_ != nullptr) transport_->Abort(reason);
   }
 
+  ReducerProgress progress() const override { return board_.Read(); }
+
   const BucketLayout& layout() const override { return layout_; }
 
   std::vector<float> residual(int tensor) const override {
@@ -238,7 +249,7 @@ class ThreadedReducer : public Reducer {
     absl::Status usable =
         transport.ok() ? CheckTransport(options_, **transport) : transport.status();
     if (usable.ok()) {
-      bucket_reducer_ = std::make_unique<BucketReducer>(options_, layout_, **transport);
+      bucket_reducer_ = std::make_unique<BucketReducer>(options_, layout_, **transport, board_);
     }
     std::unique_lock<std::mutex> lock(mu_);
     started_ = true;
@@ -305,13 +316,17 @@ class ThreadedReducer : public Reducer {
       return;
     }
     ++next_;
+    const bool loss_not_finite = loss_not_finite_;
     if (options_.world_size == 1) {
+      lock.unlock();
+      bucket_reducer_->Inspect(bucket, gradients_[bucket].span(), loss_not_finite);
+      lock.lock();
       Reduced(bucket, lock);
       return;
     }
     ++in_flight_;
     lock.unlock();
-    bucket_reducer_->Start(bucket, gradients_[bucket].span());
+    bucket_reducer_->Start(bucket, gradients_[bucket].span(), loss_not_finite);
     lock.lock();
   }
 
@@ -364,7 +379,7 @@ class ThreadedReducer : public Reducer {
       }
     }
     if (++reduced_ < full_.size()) return;
-    stats_ = bucket_reducer_->stats();
+    stats_ = bucket_reducer_->Conclude();
     stats_.communication = absl::FromChrono(Clock::now() - first_full_);
     const auto times = bucket_reducer_->bucket_times();
     std::copy(times.begin(), times.end(), times_.begin());
@@ -384,6 +399,8 @@ class ThreadedReducer : public Reducer {
   std::vector<bool> ready_;               // by tensor
   bool in_step_ = false;
   int means_ = 0;  // since the last step
+
+  WaitBoard board_;  // written by the comm thread, read by any
 
   // Comm thread; the step loop reads residuals while the comm thread is idle.
   std::unique_ptr<BucketReducer> bucket_reducer_;
@@ -406,6 +423,7 @@ class ThreadedReducer : public Reducer {
   std::vector<absl::Duration> ready_times_;  // by bucket, since begin_
   std::vector<BucketTimes> times_;
   bool any_full_ = false;
+  bool loss_not_finite_ = false;
   Clock::time_point first_full_;
   size_t next_;               // bucket to start; all are between steps
   size_t reduced_;            // how many buckets are; all of them between steps

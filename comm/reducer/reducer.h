@@ -16,6 +16,8 @@
 #include "comm/collective/link_estimate.h"
 #include "comm/reducer/bucket_layout.h"
 #include "comm/reducer/codec_plan.h"
+#include "comm/reducer/not_finite.h"
+#include "comm/reducer/wait_board.h"
 #include "comm/transport/transport.h"
 
 namespace sluice {
@@ -27,6 +29,9 @@ struct ReductionStats {
   absl::Duration exposed;        ///< Finish waited this long
   absl::Duration communication;  ///< first bucket full to last bucket reduced
   absl::Duration encode;         ///< error feedback, encoding and decoding
+  /// The mean is of no use then, and whoever passes over the step does so on all ranks.
+  std::optional<NotFinite> not_finite;
+  bool not_finite_here = false;  ///< this rank's own loss or gradient is among its culprits
 };
 
 /// When things happened to one bucket in one step; times since BeginStep.
@@ -81,6 +86,9 @@ class Reducer {
     /// youngest) instead of the oldest. Changes times, never results.
     bool forward_first = false;
     uint64_t seed = 0;  ///< of stochastic rounding
+    /// Steps with `not_finite` are passed over: after one, residuals are as if it had not been. Takes
+    /// memory for a second residual. Otherwise such a step is the last one that makes sense.
+    bool skip_not_finite = false;
     /// Window accumulation for the profiler, peer number `world_size` of the transport
     /// (window_snapshot.h); 0 = off. Window w covers steps [w * n, (w + 1) * n), n = window_steps.
     /// A profiler that is lost costs a warning; training goes on.
@@ -119,6 +127,10 @@ class Reducer {
   /// Returns at once.
   virtual void Ready(int tensor) = 0;
 
+  /// This rank's loss is not finite, so that it has no gradients: all ranks learn that from Finish. Between
+  /// BeginStep and the first Ready.
+  virtual void LossNotFinite() = 0;
+
   /// Waits until all gradients are reduced. Tensors never marked Ready (unused in this step) count
   /// as zero.
   /// \error of the first failed collective, with step, bucket and peer in the message; the reducer
@@ -141,6 +153,9 @@ class Reducer {
   /// \threadsafety any thread
   /// \error kInvalidArgument  wrong number of codecs, or a codec out of range
   virtual absl::Status OfferPlan(CodecPlan plan) = 0;
+
+  /// What is waited for now. \threadsafety any thread
+  virtual ReducerProgress progress() const = 0;
 
   /// Ends what is in flight, and all that comes, with kCancelled and `reason`.
   /// \threadsafety any thread

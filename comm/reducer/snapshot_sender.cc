@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -63,8 +64,14 @@ absl::Status SnapshotSender::AwaitLeave(Transport& transport) {
 
 absl::Status SnapshotSender::EndStep(Step step, Transport& transport) {
   SLUICE_RETURN_IF_ERROR(RetireFinished(transport));
+  const bool ends = (step.value + 1) % window_steps_ == 0;
+  if (std::exchange(spoiled_, false)) {
+    window_ = -1;  // the next step's Add starts from zero
+    if (ends) SLUICE_LOG(Warning, "a window is dropped: ", ToString(step), " is not finite");
+    return absl::OkStatus();
+  }
   weight_ = weight_ * decay_ + 1;
-  if ((step.value + 1) % window_steps_ != 0) return absl::OkStatus();
+  if (!ends) return absl::OkStatus();
 
   const int64_t window = window_;
   window_ = -1;

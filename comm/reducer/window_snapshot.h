@@ -51,6 +51,10 @@ class SnapshotSender {
   /// Adds scale * `more` to what Add was given for the same elements in this step.
   void AddMore(int bucket, int64_t offset, float scale, absl::Span<const float> more);
 
+  /// What was added in this step is not finite: the window begins anew with the next step, and is dropped
+  /// if this was its last one. Before EndStep.
+  void Spoil() { spoiled_ = true; }
+
   /// After the last bucket of `step`: at a window's end starts the send. Also retires a finished
   /// one.
   /// \error of a send that failed
@@ -82,6 +86,7 @@ class SnapshotSender {
   const float decay_;
   int64_t window_ = -1;             // that accumulator_ belongs to; -1: none
   double weight_ = 0;               // of the steps before the current one
+  bool spoiled_ = false;            // by the current step
   std::vector<int64_t> offsets_;    // of each bucket's chunk, in floats
   std::vector<float> accumulator_;  // my chunk of every bucket
   std::vector<std::byte> message_;  // the last complete part; in flight, or free

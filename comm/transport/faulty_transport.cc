@@ -1,12 +1,15 @@
 #include "comm/transport/faulty_transport.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "base/check.h"
 
 namespace sluice {
 
-FaultyTransport::FaultyTransport(std::unique_ptr<Transport> inner) : inner_(std::move(inner)) {}
+FaultyTransport::FaultyTransport(std::unique_ptr<Transport> inner, LinkFaults* faults)
+    : inner_(std::move(inner)), faults_(faults) {}
 
 FaultyTransport& FaultyTransport::FailNthSend(int n, absl::Status status) {
   failing_sends_[n] = std::move(status);
@@ -34,12 +37,21 @@ RequestId FaultyTransport::Send(Rank to, MessageTag tag, absl::Span<const std::b
   if (const auto found = failing_sends_.find(sends_); found != failing_sends_.end()) {
     return Fail(found->second);
   }
+  MessageFault fault;
+  if (faults_ != nullptr) fault = faults_->OnSend(to, bytes.size());
+  absl::SleepFor(fault.hold);
+  if (fault.lost || !fault.failure.ok()) return Fail(fault.failure);
   const RequestId id = requests_.Add();
   Request& request = requests_.at(id);
   if (const auto found = corrupted_sends_.find(sends_); found != corrupted_sends_.end()) {
     SLUICE_CHECK(found->second < bytes.size(), "the script corrupts a byte behind the message");
     request.corrupted.assign(bytes.begin(), bytes.end());
     request.corrupted[found->second] ^= std::byte{0xff};
+    bytes = request.corrupted;
+  }
+  if (fault.corrupt_byte && !bytes.empty()) {
+    request.corrupted.assign(bytes.begin(), bytes.end());
+    request.corrupted[std::min(*fault.corrupt_byte, bytes.size() - 1)] ^= std::byte{0xff};
     bytes = request.corrupted;
   }
   request.inner = inner_->Send(to, tag, bytes);
@@ -50,6 +62,9 @@ RequestId FaultyTransport::Receive(Rank from, MessageTag tag, absl::Span<std::by
   ++receives_;
   if (const auto found = failing_receives_.find(receives_); found != failing_receives_.end()) {
     return Fail(found->second);
+  }
+  if (faults_ != nullptr) {
+    if (absl::Status failure = faults_->OnReceive(from); !failure.ok()) return Fail(failure);
   }
   const RequestId id = requests_.Add();
   requests_.at(id).inner = inner_->Receive(from, tag, bytes);

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "comm/transport/request_table.h"
@@ -9,14 +10,32 @@
 
 namespace sluice {
 
-/// A transport whose faults are scripted; everything else goes to `inner`. For tests.
+/// What happens to one message that is sent.
+struct MessageFault {
+  absl::Status failure;                ///< not OK: the send ends with it, and nothing is sent
+  bool lost = false;                   ///< the send succeeds, and nothing is sent
+  absl::Duration hold;                 ///< the sender is held up for so long first
+  std::optional<size_t> corrupt_byte;  ///< is inverted; the last one of a shorter message
+};
+
+/// Who decides on the faults of a job that is tested. \threadsafety called on the comm thread
+class LinkFaults {
+ public:
+  virtual ~LinkFaults() = default;
+  virtual MessageFault OnSend(Rank to, size_t bytes) = 0;
+  /// \return not OK: the receive ends with it, and nothing is received
+  virtual absl::Status OnReceive(Rank from) = 0;
+};
+
+/// A transport with faults, scripted or decided message by message; everything else goes to `inner`.
 ///
 ///     FaultyTransport(std::move(inner)).FailNthSend(2, absl::UnavailableError("gone"))
 ///
 /// Write the script before the first Send or Receive.
 class FaultyTransport : public Transport {
  public:
-  explicit FaultyTransport(std::unique_ptr<Transport> inner);
+  /// \param faults  asked about every message; may be null; must outlive this
+  explicit FaultyTransport(std::unique_ptr<Transport> inner, LinkFaults* faults = nullptr);
 
   /// The n-th Send (from 1) ends with `status` and sends nothing.
   FaultyTransport& FailNthSend(int n, absl::Status status);
@@ -47,6 +66,7 @@ class FaultyTransport : public Transport {
   RequestId Fail(const absl::Status& status);
 
   const std::unique_ptr<Transport> inner_;
+  LinkFaults* const faults_;
   std::map<int, absl::Status> failing_sends_;
   std::map<int, absl::Status> failing_receives_;
   std::map<int, size_t> corrupted_sends_;

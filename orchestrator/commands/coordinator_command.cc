@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -12,11 +15,14 @@
 #include "actors/policy_publisher.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "orchestrator/chaos/coordinator_chaos.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/chaos_loader.h"
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/report/console_reporter.h"
+#include "orchestrator/report/metrics_exporter.h"
 #include "orchestrator/report/run_recorder.h"
 #include "security/credential_source.h"
 
@@ -30,8 +36,7 @@ class Observers : public CoordinatorObserver {
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override {
     for (auto* one : all_) one->OnStarted(start, size);
   }
-  void OnRegroup(const std::string& reason,
-                 const std::vector<proto::ProcessInfo>& lost) override {
+  void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) override {
     for (auto* one : all_) one->OnRegroup(reason, lost);
   }
   void OnSteps(const std::vector<ClusterStep>& steps) override {
@@ -48,6 +53,15 @@ class Observers : public CoordinatorObserver {
   }
   void OnCheckpoint(const CheckpointResult& result) override {
     for (auto* one : all_) one->OnCheckpoint(result);
+  }
+  void OnHeartbeat(const proto::Heartbeat& heartbeat) override {
+    for (auto* one : all_) one->OnHeartbeat(heartbeat);
+  }
+  void OnLags(const std::vector<RankLag>& lags) override {
+    for (auto* one : all_) one->OnLags(lags);
+  }
+  void OnFinding(const Finding& finding) override {
+    for (auto* one : all_) one->OnFinding(finding);
   }
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override {
     for (auto* one : all_) one->OnEnd(outcome);
@@ -122,7 +136,22 @@ int CoordinatorCommand(const CommandLine&) {
   ConsoleReporter reporter(console);
   auto recorder = RunRecorder::Create(console.run_directory, *job);
   if (!recorder.ok()) return ExitCodeFor(recorder.status());
-  Observers observers({&reporter, recorder->get()});
+  std::vector<CoordinatorObserver*> all = {&reporter, recorder->get()};
+  std::unique_ptr<MetricsExporter> metrics;
+  if (const int metrics_port = job->report().metrics_port(); metrics_port >= 0) {
+    auto exporter = MetricsExporter::Create(*job, static_cast<uint16_t>(metrics_port));
+    if (!exporter.ok()) return ExitCodeFor(exporter.status());
+    metrics = *std::move(exporter);
+    all.push_back(metrics.get());
+    SLUICE_LOG(Info, "metrics at http://127.0.0.1:", metrics->port(), "/metrics");
+  }
+  std::optional<CoordinatorChaos> chaos;
+  if (const std::string path = absl::GetFlag(FLAGS_chaos); !path.empty()) {
+    auto plan = LoadChaos(path, job->world().size());
+    if (!plan.ok()) return ExitCodeFor(plan.status());
+    all.push_back(&chaos.emplace(*std::move(plan), Chaos::RealEffects()));
+  }
+  Observers observers(std::move(all));
 
   CoordinatorServer::Options options;
   options.state.job_id = absl::GetFlag(FLAGS_job_id);

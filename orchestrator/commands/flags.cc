@@ -10,9 +10,10 @@ ABSL_FLAG(int32_t, max_np, 0, "elastic: never use more workers than this");
 ABSL_FLAG(int32_t, reset_limit, 0, "elastic: end after this many changes of membership");
 ABSL_FLAG(int32_t, max_restarts, -1, "elastic: start dead workers again so often, over all");
 ABSL_FLAG(double, elastic_timeout, 0, "elastic: seconds to wait for enough workers");
-ABSL_FLAG(std::string, resume, "",
-          "where to go on from: auto (the newest whole checkpoint in checkpoint.directory), the path "
-          "of a checkpoint, or none");
+ABSL_FLAG(
+    std::string, resume, "",
+    "where to go on from: auto (the newest whole checkpoint in checkpoint.directory), the path "
+    "of a checkpoint, or none");
 ABSL_FLAG(bool, json, false,
           "standard output is JSON (docs/formats.md), one object a line; text for people goes to "
           "standard error");
@@ -52,6 +53,8 @@ ABSL_FLAG(std::string, no_env, "",
 ABSL_FLAG(
     std::string, output_filename, "",
     "folder for the output of each worker, beside the terminal: gen.G/rank.R/stdout and stderr");
+ABSL_FLAG(std::string, chaos, "",
+          "file of faults to inject, to see what becomes of the job (docs/operations.md)");
 
 ABSL_FLAG(std::string, stats, "", "the stats.jsonl of a run");
 ABSL_FLAG(std::string, window, "last", "number of the window to plan for, or last");

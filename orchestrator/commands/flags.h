@@ -38,6 +38,7 @@ ABSL_DECLARE_FLAG(int32_t, coordinator_port);
 ABSL_DECLARE_FLAG(std::string, env);
 ABSL_DECLARE_FLAG(std::string, no_env);
 ABSL_DECLARE_FLAG(std::string, output_filename);
+ABSL_DECLARE_FLAG(std::string, chaos);
 
 // Of `plan`.
 ABSL_DECLARE_FLAG(std::string, stats);

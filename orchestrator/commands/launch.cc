@@ -146,6 +146,7 @@ ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
   spec.argv.push_back(absl::StrCat("--port=", launch.coordinator_port));
   if (absl::GetFlag(FLAGS_json)) spec.argv.push_back("--json");
   if (absl::GetFlag(FLAGS_verbose)) spec.argv.push_back("--verbose");
+  if (!launch.chaos.empty()) spec.argv.push_back("--chaos=" + launch.chaos);
   spec.argv.push_back("--announce-fd=3");
   spec.pass_fd = announce_fd;
   spec.capture_output = false;  // it is the one that speaks to the user
@@ -184,6 +185,7 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
     }
     if (launch.environment.count("UCX_NET_DEVICES") == 0) set["UCX_NET_DEVICES"] = "lo";
   }
+  if (worker && !launch.chaos.empty()) spec.argv.push_back("--chaos=" + launch.chaos);
   if (worker) {
     WorkerFacts facts;
     facts.placement = launch.placements[slot];

@@ -39,6 +39,7 @@ struct Launch {
   std::string network_interface;               ///< to use, with commas; empty = any
   Environment environment;                     ///< of this process
   EnvironmentWishes wishes;
+  std::string chaos;        ///< path of a plan of faults; empty: none
   Credentials credentials;  ///< of the job's processes, which get them over standard input
 
   bool all_local() const;

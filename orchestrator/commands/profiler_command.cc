@@ -50,7 +50,8 @@ class Profiler {
       SLUICE_ASSIGN_OR_RETURN(
           std::unique_ptr<Transport> transport,
           std::move(*joined.seed)
-              .Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()}, joined.transport_key));
+              .Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()},
+                       joined.transport_key));
       SetTransport(transport.get());
       const absl::Status status = ReportWindows(joined.start, *transport);
       SetTransport(nullptr);

@@ -1,7 +1,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <set>
 #include <vector>
@@ -19,6 +22,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/launch.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/config/chaos_loader.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/network.h"
@@ -124,6 +128,16 @@ bool IsLocal(const Launch& launch, const std::string& host) {
 }
 
 // Touches no file but the job's and the host file.
+absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
+  char* const absolute = realpath(path.c_str(), nullptr);
+  if (absolute == nullptr) {
+    return absl::NotFoundError(absl::StrCat(path, ": ", std::strerror(errno)));
+  }
+  std::string result = absolute;
+  std::free(absolute);
+  return result;
+}
+
 // Flags that are short for a key of the job file.
 void AddElasticSets(std::vector<std::string>& sets) {
   const auto add = [&](const char* key, auto value) {
@@ -131,8 +145,10 @@ void AddElasticSets(std::vector<std::string>& sets) {
   };
   if (absl::GetFlag(FLAGS_min_np) > 0) add("world.min_size", absl::GetFlag(FLAGS_min_np));
   if (absl::GetFlag(FLAGS_max_np) > 0) add("world.max_size", absl::GetFlag(FLAGS_max_np));
-  if (absl::GetFlag(FLAGS_reset_limit) > 0) add("world.reset_limit", absl::GetFlag(FLAGS_reset_limit));
-  if (absl::GetFlag(FLAGS_max_restarts) >= 0) add("world.max_restarts", absl::GetFlag(FLAGS_max_restarts));
+  if (absl::GetFlag(FLAGS_reset_limit) > 0)
+    add("world.reset_limit", absl::GetFlag(FLAGS_reset_limit));
+  if (absl::GetFlag(FLAGS_max_restarts) >= 0)
+    add("world.max_restarts", absl::GetFlag(FLAGS_max_restarts));
   if (absl::GetFlag(FLAGS_elastic_timeout) > 0) {
     add("world.elastic_timeout_seconds", absl::GetFlag(FLAGS_elastic_timeout));
   }
@@ -162,6 +178,10 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   if (!have_hosts) launch.hosts = {{"localhost", workers}};
   SLUICE_ASSIGN_OR_RETURN(launch.placements, Place(launch.hosts, workers));
   for (const HostSlots& host : launch.hosts) launch.is_local.push_back(IsLocal(launch, host.host));
+  if (const std::string chaos = absl::GetFlag(FLAGS_chaos); !chaos.empty()) {
+    SLUICE_RETURN_IF_ERROR(LoadChaos(chaos, workers).status());
+    SLUICE_ASSIGN_OR_RETURN(launch.chaos, AbsolutePath(chaos));
+  }
   SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(launch.job));
   launch.profilers = needs_windows ? 1 : 0;
   launch.job_id = RandomId();

@@ -105,11 +105,12 @@ absl::StatusOr<std::string> AwaitCredentials(const Launch& launch) {
   const absl::Time deadline = absl::Now() + patience;
   while (access(HandedOver(launch).c_str(), R_OK) != 0) {
     if (absl::Now() > deadline) {
-      return absl::UnavailableError(absl::StrCat(
-          "rank 0 has left no credentials in ", HandedOver(launch), " within ",
-          absl::FormatDuration(patience),
-          ". Do the hosts share that folder? If not, make some with `orchestrator credentials DIR`, "
-          "put DIR on every host and give --credentials DIR"));
+      return absl::UnavailableError(
+          absl::StrCat("rank 0 has left no credentials in ", HandedOver(launch), " within ",
+                       absl::FormatDuration(patience),
+                       ". Do the hosts share that folder? If not, make some with `orchestrator "
+                       "credentials DIR`, "
+                       "put DIR on every host and give --credentials DIR"));
     }
     absl::SleepFor(absl::Milliseconds(100));
   }

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "absl/time/clock.h"
+
 namespace sluice {
 
 StepReporter::StepReporter(int64_t every_steps, std::function<void(proto::StepReport)> send)
@@ -24,9 +26,11 @@ void StepReporter::Add(const StepOutcome& outcome, const Reducer& reducer, bool 
   record.set_communication_seconds(absl::ToDoubleSeconds(outcome.reduction.communication));
   record.set_sent_bytes(outcome.reduction.sent_bytes);
   record.set_policy_version(outcome.reduction.plan_version);
+  record.set_skipped(outcome.skipped);
   if (outcome.has_checksum) record.set_parameter_checksum(outcome.checksum);
   AddTimings(reducer.bucket_times());
-  if (report_.steps_size() >= every_steps_ || last) Flush(reducer);
+  const bool long_ago = absl::Now() - last_sent_ > kLongest;
+  if (report_.steps_size() >= every_steps_ || last || long_ago) Flush(reducer);
 }
 
 // Sums; Flush makes them means.
@@ -69,6 +73,7 @@ void StepReporter::Flush(const Reducer& reducer) {
     record.set_observations(link->observations);
   }
   send_(report_);
+  last_sent_ = absl::Now();
   report_.clear_steps();
   report_.clear_buckets();
   report_.clear_links();

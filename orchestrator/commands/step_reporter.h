@@ -2,15 +2,19 @@
 
 #include <functional>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "comm/reducer/reducer.h"
 #include "proto/control.pb.h"
 #include "training/step_loop.h"
 
 namespace sluice {
 
-/// Gathers what a rank's steps came to and hands it on every few steps. \threadsafety step loop
+/// Gathers what a rank's steps came to and hands it on every few steps; with long steps about once a second. \threadsafety step loop
 class StepReporter {
  public:
+  static constexpr absl::Duration kLongest = absl::Seconds(1);  ///< between reports
+
   /// \param every_steps  between reports
   StepReporter(int64_t every_steps, std::function<void(proto::StepReport)> send);
 
@@ -33,6 +37,7 @@ class StepReporter {
   const int64_t every_steps_;
   const std::function<void(proto::StepReport)> send_;
   int world_size_ = 0;
+  absl::Time last_sent_ = absl::Now();
   proto::StepReport report_;  // timings are sums until it is sent
 };
 

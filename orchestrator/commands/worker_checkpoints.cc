@@ -52,8 +52,8 @@ absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto
   SLUICE_LOG(Info, "going on from ", path, ", ", resumed_.value, " steps completed");
   join.set_completed_steps(resumed_.value);
   // Windows and plans are numbered by the settings that made them.
-  const bool same = google::protobuf::util::MessageDifferencer::Equals(
-      manifest.job().compression(), job_.compression());
+  const bool same = google::protobuf::util::MessageDifferencer::Equals(manifest.job().compression(),
+                                                                       job_.compression());
   if (!same) SLUICE_LOG(Info, "compression is set otherwise than in ", path, ": plans start anew");
   if (same && manifest.has_policy_state()) {
     proto::PolicyState& state = *join.mutable_policy_state();

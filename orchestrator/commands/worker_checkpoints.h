@@ -49,9 +49,7 @@ class WorkerCheckpoints {
   /// \return false after `patience`
   bool AwaitCommitted(Step completed, absl::Duration patience);
   /// Waits until this rank's files are on disk. \return false after `patience`
-  bool AwaitWritten(absl::Duration patience) {
-    return writer_.AwaitIdle(absl::Now() + patience);
-  }
+  bool AwaitWritten(absl::Duration patience) { return writer_.AwaitIdle(absl::Now() + patience); }
 
  private:
   const proto::JobConfig job_;

@@ -6,7 +6,9 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "actors/codec_choice.h"
+#include "actors/heartbeat_thread.h"
 #include "actors/member_client.h"
 #include "actors/policy_publisher.h"
 #include "actors/step_gate.h"
@@ -14,13 +16,17 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/reducer.h"
+#include "comm/transport/faulty_transport.h"
 #include "comm/transport/ucx_transport.h"
+#include "orchestrator/chaos/chaos.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/member_process.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/commands/step_reporter.h"
 #include "orchestrator/commands/worker_checkpoints.h"
+#include "orchestrator/config/chaos_loader.h"
+#include "training/progress_probe.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
 
@@ -74,6 +80,7 @@ class Worker {
     };
     events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
     SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events)));
+    SLUICE_RETURN_IF_ERROR(PrepareChaos());
     SLUICE_ASSIGN_OR_RETURN(trainer_, Trainer::Create(job_, Rank(0), 1));
     checkpoints_.emplace(job_, absl::GetFlag(FLAGS_run_directory), *client_);
     SLUICE_ASSIGN_OR_RETURN(completed_, checkpoints_->Resume(process_.slot(), *trainer_, resume_));
@@ -139,6 +146,7 @@ class Worker {
     options.forward_first = job_.communication().bucket_priority() == "forward";
     options.error_feedback = job_.compression().error_feedback() == "on";
     options.seed = job_.training().seed();
+    options.skip_not_finite = job_.training().on_nan() == "skip";
     const bool profiled = start.processes_size() > start.world_size() && start.world_size() > 1;
     options.window_steps = profiled ? job_.compression().window_steps() : 0;
     options.window_decay = job_.compression().window_decay();
@@ -146,18 +154,52 @@ class Worker {
     if (start.policy().version() > 0) {
       SLUICE_ASSIGN_OR_RETURN(options.initial_plan, ToCodecPlan(start.policy(), layout));
     }
-    const std::vector<std::string> addresses(start.transport_addresses().begin(),
-                                             start.transport_addresses().end());
-    SLUICE_ASSIGN_OR_RETURN(reducer_, Reducer::Create(options, std::move(layout), [&] {
-                              return std::move(*joined.seed)
-                                  .Connect(rank, addresses, joined.transport_key);
-                            }));
+    SLUICE_ASSIGN_OR_RETURN(
+        reducer_, Reducer::Create(options, std::move(layout), [&] { return Connect(joined); }));
     SetReducer(reducer_.get());
+    probe_.Enter(Step(start.start_step()), proto::WORK_PHASE_SYNC);
+    const HeartbeatThread heartbeats(
+        [&] { return ReadHeartbeat(rank); },
+        [&](proto::Heartbeat beat) { client_->Send(std::move(beat)); });
     SLUICE_RETURN_IF_ERROR(Sync(start));
     SLUICE_RETURN_IF_ERROR(checkpoints_->StartGeneration(start, *trainer_, *reducer_));
     reporter_.StartGeneration(rank, start.world_size());
     SLUICE_RETURN_IF_ERROR(RunSteps());
     return Conclude(rank);
+  }
+
+  // On the comm thread, which must make the transport.
+  absl::StatusOr<std::unique_ptr<Transport>> Connect(Joined& joined) {
+    const auto& addresses = joined.start.transport_addresses();
+    SLUICE_ASSIGN_OR_RETURN(
+        std::unique_ptr<Transport> transport,
+        std::move(*joined.seed)
+            .Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()},
+                     joined.transport_key));
+    if (chaos_ == nullptr) return transport;
+    return std::make_unique<FaultyTransport>(std::move(transport), chaos_.get());
+  }
+
+  // Faults strike slots: a process keeps its slot, whatever rank it has.
+  absl::Status PrepareChaos() {
+    const std::string path = absl::GetFlag(FLAGS_chaos);
+    if (path.empty()) return absl::OkStatus();
+    const int world_size = job_.world().size();
+    SLUICE_ASSIGN_OR_RETURN(const proto::ChaosPlan plan, LoadChaos(path, world_size));
+    chaos_ = std::make_unique<Chaos>(plan, Rank(process_.slot()), world_size, Chaos::RealEffects());
+    return absl::OkStatus();
+  }
+
+  // On the heartbeat thread.
+  proto::Heartbeat ReadHeartbeat(Rank rank) const {
+    proto::Heartbeat heartbeat = probe_.Read();
+    heartbeat.set_rank(static_cast<int32_t>(rank.value));
+    if (heartbeat.phase() != proto::WORK_PHASE_REDUCE) return heartbeat;
+    const ReducerProgress progress = reducer_->progress();
+    heartbeat.set_bucket(progress.bucket);
+    heartbeat.mutable_waiting_for()->Assign(progress.waiting_for.begin(),
+                                            progress.waiting_for.end());
+    return heartbeat;
   }
 
   // Ranks that do not hold the newest state receive it from the first one that does.
@@ -180,21 +222,39 @@ class Worker {
   absl::Status RunSteps() {
     StepGate::Verdict verdict;
     absl::Status saved;
+    StepGuards guards;
+    guards.probe = &probe_;
+    guards.skip_not_finite = job_.training().on_nan() == "skip";
+    guards.max_skipped_steps = job_.training().max_skipped_steps();
+    if (chaos_ != nullptr) {
+      guards.on_gradient = [&](Step, int tensor, absl::Span<float> gradient) {
+        chaos_->OnGradient(reducer_->layout().tensors()[static_cast<size_t>(tensor)].name,
+                           gradient);
+      };
+    }
     const auto before = [&](Step step) {
+      probe_.Enter(step, proto::WORK_PHASE_DECISION);
       verdict = gate_->Before(step);
       const bool last = step.value == trainer_->total_steps() && at_end();
       if (verdict.checkpoint || (checkpoints_->Due(step) && !last)) {
+        probe_.Enter(step, proto::WORK_PHASE_CHECKPOINT);
         saved = checkpoints_->Write(step, *trainer_, *reducer_);
       }
       for (const proto::CompressionPolicy& policy : verdict.plans) Offer(policy);
-      return saved.ok() && verdict.pass == StepGate::Pass::kStep;
+      const bool go_on = saved.ok() && verdict.pass == StepGate::Pass::kStep;
+      if (go_on && chaos_ != nullptr && step.value < trainer_->total_steps()) {
+        probe_.Enter(step, proto::WORK_PHASE_COMPUTE);
+        chaos_->OnStep(step);
+      }
+      return go_on;
     };
     const auto after = [&](const StepOutcome& outcome) {
       completed_ = outcome.step + 1;
       reporter_.Add(outcome, *reducer_, completed_.value == trainer_->total_steps());
     };
-    const absl::Status ran = sluice::RunSteps(*trainer_, *reducer_, completed_,
-                                              job_.training().checksum_every_steps(), before, after);
+    const absl::Status ran =
+        sluice::RunSteps(*trainer_, *reducer_, completed_, job_.training().checksum_every_steps(),
+                         before, after, guards);
     if (!ran.ok() || verdict.pass != StepGate::Pass::kStep) reporter_.Flush(*reducer_);
     SLUICE_RETURN_IF_ERROR(ran);
     SLUICE_RETURN_IF_ERROR(saved);
@@ -211,6 +271,7 @@ class Worker {
     done.set_rank(static_cast<int32_t>(rank.value));
     done.set_steps(completed_.value);
     if (!stopped_) {
+      probe_.Enter(proto::WORK_PHASE_EVALUATION);
       for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
         SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
       }
@@ -222,8 +283,12 @@ class Worker {
         SLUICE_RETURN_IF_ERROR(checkpoints_->Write(completed_, *trainer_, *reducer_));
       }
     }
-    if (stopped_ || at_end()) AwaitCheckpoint(rank);
+    if (stopped_ || at_end()) {
+      probe_.Enter(proto::WORK_PHASE_CHECKPOINT);
+      AwaitCheckpoint(rank);
+    }
     client_->Send(std::move(done));
+    probe_.Enter(proto::WORK_PHASE_UNSPECIFIED);
     // The others may still evaluate; the coordinator says when everybody is through.
     if (!gate_->AwaitOver(absl::Hours(24))) return absl::DeadlineExceededError("no end for a day");
     auto end = client_->WaitEnd(absl::ZeroDuration());
@@ -273,9 +338,11 @@ class Worker {
 
   const proto::JobConfig job_;
   const proto::ProcessInfo process_;
-  Step completed_{0};  // steps whose outcome the trainer holds
-  bool stopped_ = false;  // at a boundary, on request
-  proto::Join resume_;    // what the checkpoint has for the coordinator
+  Step completed_{0};             // steps whose outcome the trainer holds
+  bool stopped_ = false;          // at a boundary, on request
+  proto::Join resume_;            // what the checkpoint has for the coordinator
+  std::unique_ptr<Chaos> chaos_;  // null: no faults
+  ProgressProbe probe_{absl::Now};
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<Reducer> reducer_;  // of the generation
   StepReporter reporter_;

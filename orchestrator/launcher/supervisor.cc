@@ -164,6 +164,7 @@ void Supervisor::Reap() {
     watched.running = false;
     Drain(watched, false, true);
     Drain(watched, true, true);
+    if (watched.child.stdin_fd >= 0) close(std::exchange(watched.child.stdin_fd, -1));
     kill(-watched.child.pid, SIGKILL);  // grandchildren in its group, if any
     if (i == 0) outcome_.lead_code = ExitCodeOf(status);
     SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",

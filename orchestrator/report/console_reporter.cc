@@ -1,5 +1,7 @@
 #include "orchestrator/report/console_reporter.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -12,6 +14,31 @@ namespace sluice {
 namespace {
 
 std::string Count(int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); }
+
+// Who came last to the collectives, and what was lost: whole lines, or none when there is nothing to say.
+std::string SlowestText(const JobResult& result) {
+  std::string text;
+  const auto slowest = std::max_element(
+      result.lags.begin(), result.lags.end(),
+      [](const RankLag& a, const RankLag& b) { return a.lag_seconds < b.lag_seconds; });
+  if (slowest != result.lags.end() && slowest->steps > 0 && slowest->lag_seconds > 0) {
+    const auto steps = static_cast<double>(slowest->steps);
+    absl::StrAppendFormat(
+        &text,
+        "  slowest: rank %d (host %s), %.1f ms per step behind, last in %.0f %% of the steps\n",
+        slowest->rank, slowest->process.host(), 1e3 * slowest->lag_seconds / steps,
+        100 * static_cast<double>(slowest->last_in_steps) / steps);
+  }
+  if (result.stalls > 0) {
+    absl::StrAppendFormat(&text, "  stalls: %d, %.0f s in all\n", result.stalls,
+                          absl::ToDoubleSeconds(result.stalled));
+  }
+  if (result.totals.skipped_steps > 0) {
+    absl::StrAppendFormat(&text, "  skipped: %d steps with values that were not finite\n",
+                          result.totals.skipped_steps);
+  }
+  return text;
+}
 
 std::string PolicyTable(const proto::CompressionPolicy& policy,
                         const proto::CompressionPolicy& before) {
@@ -148,6 +175,13 @@ void ConsoleReporter::OnCheckpoint(const CheckpointResult& result) {
   }
 }
 
+void ConsoleReporter::OnFinding(const Finding& finding) {
+  Line(finding.text);
+  if (!options_.json) return;
+  std::fputs((FindingJson(finding) + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
 void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {
   if (const auto* failure = std::get_if<proto::Failure>(&outcome)) {
     const std::string step =
@@ -170,6 +204,7 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"
         "  %s sent per rank and step, raw would be %s (x%.2f); predicted %s; %d policy changes\n"
         "  replicas: %d checksums compared over %d ranks%s\n"
+        "%s"
         "  checkpoint: %s\n"
         "  files: %s",
         totals.steps, absl::ToDoubleSeconds(result.wall), 100 * result.test_accuracy(),
@@ -179,7 +214,7 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         BytesText(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
         BytesText(totals.PerStep(totals.predicted_bytes)), result.policy_changes,
         totals.checksums_compared, options_.job.world().size(),
-        totals.checksums_compared > 0 ? ", all equal" : "",
+        totals.checksums_compared > 0 ? ", all equal" : "", SlowestText(result),
         result.checkpoint_path.empty() ? "none" : result.checkpoint_path, options_.run_directory));
     if (result.generations > 1) {
       Line(absl::StrFormat("  %d generations; %.1f s between them, in all", result.generations,

@@ -32,6 +32,7 @@ class ConsoleReporter : public CoordinatorObserver {
   void OnPolicy(const proto::CompressionPolicy& policy) override;
   void OnWindow(const proto::WindowStatistics& window) override;
   void OnCheckpoint(const CheckpointResult& result) override;
+  void OnFinding(const Finding& finding) override;
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;
 
  private:

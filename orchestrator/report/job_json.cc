@@ -1,5 +1,7 @@
 #include "orchestrator/report/job_json.h"
 
+#include <algorithm>
+
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "policies/compression/codec_name.h"
@@ -80,6 +82,7 @@ std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, doubl
   json["policy_version"] = step.policy_version;
   json["checksum_compared"] = step.checksum_compared;
   if (step.missing_ranks > 0) json["missing_ranks"] = step.missing_ranks;
+  json["skipped"] = step.skipped;
   return Dump(json);
 }
 
@@ -115,6 +118,7 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   json["raw_bytes_per_step"] = result.raw_bytes_per_step;
   json["policy_changes"] = result.policy_changes;
   json["checksums_compared"] = totals.checksums_compared;
+  json["skipped_steps"] = totals.skipped_steps;
   // A difference would have ended the job; none compared proves nothing.
   json["replicas_identical"] = totals.checksums_compared > 0;
   json["wall_seconds"] = absl::ToDoubleSeconds(result.wall);
@@ -122,6 +126,39 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   json["regroup_seconds"] = absl::ToDoubleSeconds(result.regrouping);
   json["checkpoint"] = result.checkpoint_path;
   json["stopped_by"] = result.stopped_by;
+  json["stalls"] = result.stalls;
+  json["stalled_seconds"] = absl::ToDoubleSeconds(result.stalled);
+  json["ranks"] = Json::array();
+  for (const RankLag& lag : result.lags) {
+    const double steps = std::max<double>(1, static_cast<double>(lag.steps));
+    Json& one = json["ranks"].emplace_back();
+    one["rank"] = lag.rank;
+    one["host"] = lag.process.host();
+    one["lag_seconds_per_step"] = lag.lag_seconds / steps;
+    one["last_in_steps_ratio"] = static_cast<double>(lag.last_in_steps) / steps;
+  }
+  return Dump(json);
+}
+
+std::string FindingJson(const Finding& finding) {
+  Json json;
+  json["event"] = "stall";
+  json["id"] = finding.id;
+  json["kind"] = KindName(finding.kind);
+  json["state"] = StateName(finding.state);
+  json["rank"] = finding.rank;
+  json["host"] = finding.process.host();
+  json["pid"] = finding.process.pid();
+  json["step"] = finding.step;
+  json["phase"] = PhaseName(finding.phase);
+  json["bucket"] = finding.bucket;
+  json["layers"] = finding.layers;
+  json["waiting_ranks"] = finding.waiting_ranks;
+  json["seconds"] = absl::ToDoubleSeconds(finding.lasted);
+  json["lag_seconds"] = finding.lag_seconds;
+  json["step_share"] = finding.share;
+  json["shutdown"] = finding.shutdown;
+  json["text"] = finding.text;
   return Dump(json);
 }
 

@@ -23,6 +23,8 @@ std::string GenerationJson(const proto::StartGeneration& start);
 std::string RegroupJson(const std::string& reason, const std::vector<proto::ProcessInfo>& lost);
 
 std::string CheckpointJson(const CheckpointResult& result);
+/// A rank that holds the others up: "event": "stall".
+std::string FindingJson(const Finding& finding);
 
 /// Per bucket and per link, of one rank.
 std::string TimingsJson(const proto::StepReport& report);

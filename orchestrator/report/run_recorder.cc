@@ -20,7 +20,7 @@ absl::StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Create(const std::stri
   SLUICE_ASSIGN_OR_RETURN(recorder->timings_, recorder->Open("timings.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl"));
   SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl"));
-  SLUICE_ASSIGN_OR_RETURN(recorder->generations_, recorder->Open("generations.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->events_, recorder->Open("events.jsonl"));
   return recorder;
 }
 
@@ -46,12 +46,12 @@ void RunRecorder::Write(const File& file, const std::string& line) {
 
 void RunRecorder::OnStarted(const proto::StartGeneration& start, const ModelSize& size) {
   raw_bytes_ = size.raw_bytes;
-  Write(generations_, GenerationJson(start));
+  Write(events_, GenerationJson(start));
 }
 
 void RunRecorder::OnRegroup(const std::string& reason,
                             const std::vector<proto::ProcessInfo>& lost) {
-  Write(generations_, RegroupJson(reason, lost));
+  Write(events_, RegroupJson(reason, lost));
 }
 
 void RunRecorder::OnSteps(const std::vector<ClusterStep>& steps) {
@@ -68,6 +68,12 @@ void RunRecorder::OnPolicy(const proto::CompressionPolicy& policy) {
 
 void RunRecorder::OnWindow(const proto::WindowStatistics& window) {
   Write(stats_, WindowJson(window));
+}
+
+void RunRecorder::OnFinding(const Finding& finding) { Write(events_, FindingJson(finding)); }
+
+void RunRecorder::OnCheckpoint(const CheckpointResult& result) {
+  Write(events_, CheckpointJson(result));
 }
 
 void RunRecorder::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {

@@ -11,7 +11,7 @@
 namespace sluice {
 
 /// Writes a run's files as it goes (docs/formats.md): metrics.jsonl, timings.jsonl, policies.jsonl,
-/// stats.jsonl, generations.jsonl, and at the end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
+/// stats.jsonl, events.jsonl, and at the end summary.json. Every line but the last is whole at any moment; a full disk is said once on standard error and does not
 /// stop the job.
 class RunRecorder : public CoordinatorObserver {
  public:
@@ -25,6 +25,8 @@ class RunRecorder : public CoordinatorObserver {
   void OnReport(const proto::StepReport& report) override;
   void OnPolicy(const proto::CompressionPolicy& policy) override;
   void OnWindow(const proto::WindowStatistics& window) override;
+  void OnFinding(const Finding& finding) override;
+  void OnCheckpoint(const CheckpointResult& result) override;
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override;
 
  private:
@@ -44,7 +46,7 @@ class RunRecorder : public CoordinatorObserver {
   File timings_;
   File policies_;
   File stats_;
-  File generations_;
+  File events_;
   bool complained_ = false;
 };
 

@@ -20,6 +20,7 @@
 #include "absl/types/span.h"
 #include "comm/codec/codec.h"
 #include "comm/codec/codec_error.h"
+#include "comm/reducer/float_loops.h"
 
 namespace sluice {
 namespace {
@@ -92,6 +93,12 @@ void Measure(benchmark::State& state, Work work) {
 void Copy(benchmark::State& state) {
   Buffers& buffers = SharedBuffers();
   Measure(state, [&] { std::memcpy(buffers.out.data(), buffers.values.data(), kBytes); });
+}
+
+// What the reducer does to every gradient and to every mean.
+void LookForNotFinite(benchmark::State& state) {
+  Buffers& buffers = SharedBuffers();
+  Measure(state, [&] { benchmark::DoNotOptimize(AllFinite(buffers.values)); });
 }
 
 absl::Span<std::byte> RecordSpan(const CodecConfig& config) {
@@ -182,6 +189,7 @@ void Register() {
         ->MinTime(0.3);
   };
   add("memcpy", Copy);
+  add("all_finite", LookForNotFinite);
   std::vector<CodecConfig> configs = {
       {CodecKind::kRaw, 0, 0, false},    {CodecKind::kFp16, 0, 0, false},
       {CodecKind::kBf16, 0, 0, false},   {CodecKind::kDrop, 0, 0, false},

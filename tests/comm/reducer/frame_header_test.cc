@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 using Frame = std::array<std::byte, kFrameHeaderBytes>;
 
-constexpr FrameHeader kHeader = {3, 5, 7, Step(0x0102030405060708), 6, 2, -2, 1};
+constexpr FrameHeader kHeader = {3, 5, 7, Step(0x0102030405060708), 6, 2, -2, 1, 0x030201};
 
 Frame Written(const FrameHeader& header) {
   Frame frame;
@@ -23,9 +23,9 @@ Frame Written(const FrameHeader& header) {
 }
 
 TEST(FrameHeader, HasTheDocumentedBytes) {
-  const unsigned char expected[] = {'S', 'L',  'F',  2,    3,    0,    0,    0,    5,   0, 0, 0, 7,
+  const unsigned char expected[] = {'S', 'L',  'F',  3,    3,    0,    0,    0,    5,   0, 0, 0, 7,
                                     0,   0,    0,    8,    7,    6,    5,    4,    3,   2, 1, 6, 0,
-                                    0,   0,    1,    0,    0,    0,    2,    0,    0,   0, 0, 0, 0,
+                                    0,   0,    1,    1,    2,    3,    2,    0,    0,   0, 0, 0, 0,
                                     0,   0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
   const Frame frame = Written(kHeader);
   for (size_t i = 0; i < frame.size(); ++i) {
@@ -43,6 +43,7 @@ TEST(FrameHeader, ReadInvertsWrite) {
   EXPECT_EQ(header->step, kHeader.step);
   EXPECT_EQ(header->segment, kHeader.segment);
   EXPECT_EQ(header->exchange, kHeader.exchange);
+  EXPECT_EQ(header->not_finite, kHeader.not_finite);
   EXPECT_EQ(header->sent_ns, kHeader.sent_ns);
   EXPECT_EQ(header->reverse_ns, kHeader.reverse_ns);
 }
@@ -69,7 +70,7 @@ TEST(FrameHeader, AnotherFormatIsRefusedWithBothVersions) {
   frame[3] = std::byte{9};
   const absl::Status status = ReadFrameHeader(frame).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("format 9, expected 2"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("format 9, expected 3"));
 }
 
 TEST(FrameHeader, AnotherOperationIsRefusedWithBothRanksAndValues) {

@@ -55,7 +55,7 @@ TEST(ReducerFault, ADamagedFrameIsRefusedByItsReceiver) {
   };
   const Damage damages[] = {
       {0, absl::StatusCode::kDataLoss, "does not start with"},
-      {3, absl::StatusCode::kFailedPrecondition, "frame format 253, expected 2"},
+      {3, absl::StatusCode::kFailedPrecondition, "frame format 252, expected 3"},
       {4, absl::StatusCode::kFailedPrecondition, "rank 0 sent plan version 255, rank 1 is at"},
       {12, absl::StatusCode::kFailedPrecondition, "rank 0 sent bucket 255, rank 1 is at bucket 0"},
       {16, absl::StatusCode::kFailedPrecondition, "rank 0 sent step 255, rank 1 is at step 0"},

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "comm/transport/inproc_transport.h"
 #include "gtest/gtest.h"
 
@@ -67,6 +68,42 @@ TEST_F(FaultyTransportTest, NthSendIsCorruptedInOneByte) {
 TEST_F(FaultyTransportTest, AbortReachesTheInnerTransport) {
   faulty_.Abort("enough");
   EXPECT_EQ(Send(1).code(), absl::StatusCode::kCancelled);
+}
+
+// Every other message to rank 1 is lost, the third fails, and nothing is received from it.
+class SomeFaults : public LinkFaults {
+ public:
+  MessageFault OnSend(Rank to, size_t bytes) override {
+    MessageFault fault;
+    ++sends;
+    fault.lost = sends == 1;
+    if (sends == 2) fault.corrupt_byte = bytes + 100;
+    if (sends == 3) fault.failure = absl::UnavailableError("partition");
+    return fault;
+  }
+  absl::Status OnReceive(Rank from) override {
+    return from == Rank(1) ? absl::UnavailableError("partition") : absl::OkStatus();
+  }
+  int sends = 0;
+};
+
+TEST(FaultyTransport, AsksWhatHappensToEachMessage) {
+  auto pair = CreateInprocTransports(2);
+  SomeFaults faults;
+  FaultyTransport transport(std::move(pair[0]), &faults);
+  const std::vector<std::byte> bytes(4, std::byte{0});
+  const absl::Time soon = absl::Now() + absl::Seconds(10);
+  EXPECT_TRUE(transport.Wait(transport.Send(Rank(1), 5, bytes), soon).ok()) << "lost";
+  const RequestId corrupt = transport.Send(Rank(1), 5, bytes);
+  std::vector<std::byte> arrived(4);
+  EXPECT_TRUE(pair[1]->Wait(pair[1]->Receive(Rank(0), 5, absl::MakeSpan(arrived)), soon).ok());
+  EXPECT_EQ(arrived[3], std::byte{0xff});
+  EXPECT_EQ(arrived[0], std::byte{0});
+  EXPECT_TRUE(transport.Wait(corrupt, soon).ok());
+  EXPECT_EQ(transport.Wait(transport.Send(Rank(1), 5, bytes), soon).code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(transport.Wait(transport.Receive(Rank(1), 5, absl::MakeSpan(arrived)), soon).code(),
+            absl::StatusCode::kUnavailable);
 }
 
 }  // namespace
