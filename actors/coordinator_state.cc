@@ -609,6 +609,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointPart(
   for (const auto& [other, member] : membership_.members()) {
     if (member.rank == 0) return {Outgoing{other, commit}};
   }
+  return {};
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointDone(
