@@ -37,8 +37,13 @@ Membership::Options MembershipOf(const CoordinatorState::Options& options) {
   out.profilers = options.profilers;
   out.reset_limit = world.reset_limit();
   out.start_timeout = options.start_timeout;
+  out.recovering = options.recovering;
   out.elastic_timeout = absl::Seconds(world.elastic_timeout_seconds());
   return out;
+}
+
+bool SameProcess(const proto::ProcessInfo& a, const proto::ProcessInfo& b) {
+  return a.role() == b.role() && a.slot() == b.slot() && a.host() == b.host() && a.pid() == b.pid();
 }
 
 // Everything that depends on the number of ranks asks the job for it.
@@ -127,7 +132,7 @@ absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) c
     return absl::FailedPreconditionError("the job has already started or ended");
   }
   for (const auto& [other, member] : members_) {
-    if (other == id) continue;
+    if (other == id || SameProcess(member.process, process)) continue;
     if (member.process.role() == process.role() && member.process.slot() == process.slot()) {
       return absl::AlreadyExistsError(absl::StrCat("slot taken by ", Describe(member.process)));
     }
@@ -162,21 +167,37 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
     }
     return out;
   }
+  std::vector<Outgoing> out = ForgetOldLine(id, join.process());
+  if (over_) return out;
   Member& member = members_[id];
   member.process = join.process();
   member.transport_address = join.transport_address();
   member.total_steps = join.total_steps();
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
-  // Of a checkpoint: before anything is published, so that plans go on from there.
-  if (join.has_policy_state() && membership_.generation() == 0) {
+  // Of a checkpoint, or of this coordinator's predecessor: plans go on from there.
+  membership_.Recover(join.envelope().generation());
+  if (join.has_policy_state() && !membership_.formed() && published_.empty()) {
     if (absl::Status status = Resume(join.policy_state()); !status.ok()) {
-      return FailOwn(absl::StrCat("plans of the checkpoint: ", status.message()), kExitConfig);
+      return FailOwn(absl::StrCat("plans to go on with: ", status.message()), kExitConfig);
     }
   }
   int64_t total_steps = 0;
   for (const auto& [other, info] : members_) total_steps = std::max(total_steps, info.total_steps);
-  return Follow(
-      membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()));
+  for (Outgoing& more : Follow(
+           membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()))) {
+    out.push_back(std::move(more));
+  }
+  return out;
+}
+
+// A process that lost its line and made a new one can be here before the old one is known to be broken.
+std::vector<CoordinatorState::Outgoing> CoordinatorState::ForgetOldLine(
+    MemberId id, const proto::ProcessInfo& process) {
+  for (const auto& [other, member] : members_) {
+    if (other == id || !SameProcess(member.process, process)) continue;
+    return OnLost(other, "it lost its connection and made another one");
+  }
+  return {};
 }
 
 absl::Status CoordinatorState::Resume(const proto::PolicyState& state) {
@@ -334,7 +355,7 @@ double CoordinatorState::PredictedBytes(const proto::CompressionPolicy& policy) 
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership::Start& start) {
   const absl::Time now = clock_();
-  const bool first = start.generation == 1;
+  const bool first = started_ == absl::InfinitePast();
   const int world_size = static_cast<int>(start.workers.size());
   const std::vector<ClusterStep> partial = ledger_.Regroup(world_size, start.start_step);
   if (!partial.empty()) observer_->OnSteps(partial);

@@ -108,6 +108,7 @@ class CoordinatorState {
     proto::JobConfig job;
     int profilers = 0;
     absl::Duration start_timeout = absl::Seconds(120);
+    bool recovering = false;  ///< in the place of one that died: its members are still there
   };
   /// The shell's number for a connection.
   using MemberId = Membership::MemberId;
@@ -172,6 +173,7 @@ class CoordinatorState {
   proto::Envelope Stamp() const;
   bool Accept(MemberId member, const proto::Envelope& envelope);
   absl::Status CheckJoin(MemberId member, const proto::Join& join) const;
+  std::vector<Outgoing> ForgetOldLine(MemberId id, const proto::ProcessInfo& process);
   std::vector<Outgoing> Follow(const Membership::Orders& orders);
   std::vector<Outgoing> Start(const Membership::Start& start);
   std::vector<Outgoing> End(const Membership::End& end);

@@ -23,9 +23,9 @@ bool Stale(Self self, const proto::Envelope& envelope) {
 }  // namespace
 
 MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator,
-                                        std::string job_id, MemberEvents events) {
+                                        proto::Envelope envelope, MemberEvents events) {
   self->state.coordinator = coordinator;
-  self->state.envelope.set_job_id(std::move(job_id));
+  self->state.envelope = std::move(envelope);
   self->monitor(coordinator);
   const auto end = [=](const std::string& cause, int exit_code) {
     if (self->state.ended) return;
@@ -33,8 +33,14 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
     events.on_end(cause, exit_code);
   };
   self->set_down_handler([=](const caf::down_msg&) {
-    end(self->state.coordinator_name + " is gone: its connection broke (killed, crashed or frozen)",
-        kExitTraining);
+    if (self->state.ended) return;
+    const std::string cause =
+        self->state.coordinator_name + " is gone: its connection broke (killed, crashed or frozen)";
+    if (events.on_lost(cause)) {
+      self->state.ended = true;
+    } else {
+      end(cause, kExitTraining);
+    }
   });
   return {
       [=](const Pb<proto::JoinRefused>& m) { end(m.message.reason(), kExitConfig); },

@@ -19,6 +19,8 @@ struct MemberEvents {
   std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
   /// Rank 0: all ranks have written their files of a checkpoint.
   std::function<void(const proto::CheckpointCommit&)> on_commit = [](const auto&) {};
+  /// The line to the coordinator broke. \return whether the process will look for it again; else that is its end
+  std::function<bool(const std::string& cause)> on_lost = [](const auto&) { return false; };
   /// The job is over for this process: refused, failed or lost its coordinator (exit_code not 0), or done (0).
   std::function<void(const std::string& cause, int exit_code)> on_end = [](const auto&, int) {};
 };
@@ -32,8 +34,9 @@ struct MemberActorState {
 
 /// Thin shell of a worker or profiler: stamps and forwards what its process reports, turns orders into
 /// events. Orders of another job or generation are dropped.
+/// \param envelope  the job, and the generation that the process took part in last
 MemberHandle::behavior_type MemberActor(MemberHandle::stateful_pointer<MemberActorState> self,
-                                        CoordinatorHandle coordinator, std::string job_id,
+                                        CoordinatorHandle coordinator, proto::Envelope envelope,
                                         MemberEvents events);
 
 }  // namespace sluice

@@ -35,66 +35,30 @@ class CafMemberClient : public MemberClient {
     middleman_ = std::make_unique<SecureMiddleman>(system_, std::move(context));
     transport_secret_ = DeriveKey(options.credentials.token,
                                   absl::StrCat("sluice data plane of job ", options.job_id));
-    const absl::Time begin = absl::Now();
-    absl::Duration pause = absl::Milliseconds(50);
-    while (true) {
-      const absl::StatusOr<CoordinatorHandle> coordinator =
-          middleman_->Connect(options.coordinator_host, options.coordinator_port, kAttempt);
-      if (coordinator.ok()) {
-        MemberEvents events;
-        events.on_start = [this](const proto::StartGeneration& start) {
-          events_.on_start(start);
-          absl::MutexLock lock(&mu_);
-          start_ = start;
-        };
-        events.on_policy = events_.on_policy;
-        events.on_generation_over = events_.on_generation_over;
-        events.on_hold = events_.on_hold;
-        events.on_boundary = events_.on_boundary;
-        events.on_commit = events_.on_commit;
-        events.on_end = [this](const std::string& cause, int exit_code) {
-          const End end{cause, exit_code};
-          {
-            absl::MutexLock lock(&mu_);
-            end_ = end;
-          }
-          events_.on_end(end);
-        };
-        member_ = system_.spawn(MemberActor, *coordinator, options.job_id, std::move(events));
-        return absl::OkStatus();
-      }
-      const std::string where =
-          absl::StrCat(options.coordinator_host, ":", options.coordinator_port);
-      if (!absl::IsUnavailable(coordinator.status())) {  // another attempt would end alike
-        return absl::Status(coordinator.status().code(),
-                            absl::StrCat("cannot join the coordinator at ", where, ": ",
-                                         coordinator.status().message()));
-      }
-      const absl::Duration waited = absl::Now() - begin;
-      if (waited + pause > options.connect_timeout) {
-        return absl::UnavailableError(
-            absl::StrCat("cannot reach the coordinator at ", where, " after ",
-                         absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(1))), ": ",
-                         coordinator.status().message()));
-      }
-      absl::SleepFor(pause);
-      pause = std::min(2 * pause, absl::Seconds(1));
-    }
+    host_ = options.coordinator_host;
+    port_ = options.coordinator_port;
+    reconnect_timeout_ = options.reconnect_timeout;
+    last_.set_job_id(options.job_id);
+    return Attach(options.connect_timeout);
   }
 
   absl::StatusOr<proto::StartGeneration> Join(proto::Join join, absl::Duration timeout) override {
-    absl::MutexLock lock(&mu_);
-    start_.reset();
-    caf::anon_send(member_, Pb<proto::Join>{std::move(join)});
-    const auto decided = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return start_.has_value() || end_.has_value();
-    };
-    if (!mu_.AwaitWithTimeout(absl::Condition(&decided), timeout)) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("the generation did not start within ", absl::FormatDuration(timeout)));
+    const absl::Time deadline = absl::Now() + timeout;
+    for (;;) {
+      if (lost()) SLUICE_RETURN_IF_ERROR(Attach(reconnect_timeout_));
+      absl::MutexLock lock(&mu_);
+      start_.reset();
+      caf::anon_send(member_, Pb<proto::Join>{join});
+      const auto decided = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return start_.has_value() || end_.has_value() || lost_;
+      };
+      if (!mu_.AwaitWithDeadline(absl::Condition(&decided), deadline)) {
+        return absl::DeadlineExceededError(
+            absl::StrCat("the generation did not start within ", absl::FormatDuration(timeout)));
+      }
+      if (end_.has_value()) return absl::AbortedError(end_->cause);
+      if (start_.has_value() && !lost_) return *start_;
     }
-    if (end_.has_value()) return absl::AbortedError(end_->cause);
-    return *start_;
   }
 
   void Send(proto::StepReport report) override { Forward(std::move(report)); }
@@ -120,16 +84,96 @@ class CafMemberClient : public MemberClient {
   }
 
  private:
+  bool lost() {
+    absl::MutexLock lock(&mu_);
+    return lost_;
+  }
+
+  MemberEvents ActorEvents() {
+    MemberEvents events;
+    events.on_start = [this](const proto::StartGeneration& start) {
+      events_.on_start(start);
+      absl::MutexLock lock(&mu_);
+      start_ = start;
+      last_ = start.envelope();
+    };
+    events.on_policy = events_.on_policy;
+    events.on_generation_over = events_.on_generation_over;
+    events.on_hold = events_.on_hold;
+    events.on_boundary = events_.on_boundary;
+    events.on_commit = events_.on_commit;
+    events.on_lost = [this](const std::string& cause) {
+      if (reconnect_timeout_ <= absl::ZeroDuration()) return false;
+      {
+        absl::MutexLock lock(&mu_);
+        lost_ = true;
+      }
+      proto::EndGeneration over;
+      over.set_reason(cause);
+      events_.on_generation_over(over);
+      return true;
+    };
+    events.on_end = [this](const std::string& cause, int exit_code) {
+      const End end{cause, exit_code};
+      {
+        absl::MutexLock lock(&mu_);
+        end_ = end;
+      }
+      events_.on_end(end);
+    };
+    return events;
+  }
+
+  // A new line to the coordinator, in the place of the old one if there was one.
+  absl::Status Attach(absl::Duration patience) {
+    const absl::Time begin = absl::Now();
+    absl::Duration pause = absl::Milliseconds(50);
+    while (true) {
+      const absl::StatusOr<CoordinatorHandle> coordinator =
+          middleman_->Connect(host_, port_, kAttempt);
+      if (coordinator.ok()) {
+        if (member_) caf::anon_send_exit(member_, caf::exit_reason::user_shutdown);
+        absl::MutexLock lock(&mu_);
+        lost_ = false;
+        member_ = system_.spawn(MemberActor, *coordinator, last_, ActorEvents());
+        return absl::OkStatus();
+      }
+      const std::string where = absl::StrCat(host_, ":", port_);
+      if (!absl::IsUnavailable(coordinator.status())) {  // another attempt would end alike
+        return absl::Status(coordinator.status().code(),
+                            absl::StrCat("cannot join the coordinator at ", where, ": ",
+                                         coordinator.status().message()));
+      }
+      const absl::Duration waited = absl::Now() - begin;
+      if (waited + pause > patience) {
+        return absl::UnavailableError(
+            absl::StrCat("cannot reach the coordinator at ", where, " after ",
+                         absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(1))), ": ",
+                         coordinator.status().message()));
+      }
+      absl::SleepFor(pause);
+      pause = std::min(2 * pause, absl::Seconds(1));
+    }
+  }
+
+  // On threads that do not join meanwhile, or the one that does.
   template <class Message>
   void Forward(Message message) {
+    absl::MutexLock lock(&mu_);
     caf::anon_send(member_, Pb<Message>{std::move(message)});
   }
 
   const Events events_;
-  std::string transport_secret_;  // constant once connected
+  // Constant once connected.
+  std::string host_;
+  uint16_t port_ = 0;
+  absl::Duration reconnect_timeout_;
+  std::string transport_secret_;
   absl::Mutex mu_;
   std::optional<proto::StartGeneration> start_ ABSL_GUARDED_BY(mu_);
   std::optional<End> end_ ABSL_GUARDED_BY(mu_);
+  bool lost_ ABSL_GUARDED_BY(mu_) = false;     // the coordinator is, and Join is to look for it
+  proto::Envelope last_ ABSL_GUARDED_BY(mu_);  // of the last generation
   // Last, so that they end first: the system's end waits for the actor, which uses all of the above.
   ActorConfig config_;
   caf::actor_system system_;

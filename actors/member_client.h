@@ -22,6 +22,9 @@ class MemberClient {
     std::string job_id;
     Credentials credentials;
     absl::Duration connect_timeout = absl::Seconds(20);
+    /// When the coordinator is lost, that ends the generation, not the job: Join looks for it again at the same
+    /// address, for this long. Zero: it is the job's end.
+    absl::Duration reconnect_timeout;
   };
   /// How the process's part ended: `exit_code` 0 after a Shutdown.
   struct End {

@@ -58,6 +58,10 @@ Membership::Orders Membership::OnJoin(MemberId id, const proto::ProcessInfo& pro
   return phase_ == Phase::kForming ? StartIfReady(now, false) : HoldIfWanted();
 }
 
+void Membership::Recover(int64_t generation) {
+  if (!formed_) generation_ = std::max(generation_, generation);
+}
+
 Membership::Orders Membership::OnLost(MemberId id, const std::string& how, absl::Time now) {
   auto found = members_.find(id);
   if (found == members_.end()) return {};
@@ -158,7 +162,7 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
   if (SurvivorsMissing()) return {};
   std::vector<MemberId> workers = JoinedInOrder(proto::ROLE_WORKER);
   const int count = static_cast<int>(workers.size());
-  const bool first = generation_ == 0;
+  const bool first = !formed_;
   if (first && !late) {
     const int profilers = static_cast<int>(JoinedInOrder(proto::ROLE_PROFILER).size());
     if (count < options_.workers || profilers < options_.profilers) return {};
@@ -218,6 +222,7 @@ Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
                                                    id) != start.profilers.end();
   }
   start.generation = ++generation_;
+  formed_ = true;
   world_size_ = static_cast<int>(start.workers.size());
   phase_ = Phase::kRunning;
   holding_.reset();
@@ -309,7 +314,11 @@ Membership::Orders Membership::DecideIfHeld() {
 Membership::Orders Membership::OnTick(absl::Time now) {
   if (phase_ != Phase::kForming) return {};
   const absl::Duration waited = now - forming_since_;
-  if (generation_ == 0) {
+  if (!formed_) {
+    if (options_.recovering && waited > options_.recover_timeout) {
+      Orders orders = StartIfReady(now, true);
+      if (!orders.empty()) return orders;
+    }
     if (waited <= options_.start_timeout) return {};
     if (options_.elastic()) {
       Orders orders = StartIfReady(now, true);

@@ -37,6 +37,10 @@ class Membership {
     int min_workers = 0;  ///< for later ones; 0 = there are none: not elastic
     int max_workers = 0;  ///< ranks at most, 0 = no limit; more stay spare
     int profilers = 0;
+    /// A coordinator that was started again: members of its predecessor's generation are expected, and after
+    /// recover_timeout as many of them do as there are.
+    bool recovering = false;
+    absl::Duration recover_timeout = absl::Seconds(10);
     int reset_limit = 0;  ///< changes of membership after which the job ends; 0 = never
     absl::Duration start_timeout = absl::Seconds(120);    ///< for the first generation
     absl::Duration elastic_timeout = absl::Seconds(600);  ///< below min_workers
@@ -112,6 +116,10 @@ class Membership {
   /// \param total_steps   of the job
   Orders OnJoin(MemberId id, const proto::ProcessInfo& process, int64_t completed,
                 int64_t total_steps, absl::Time now);
+  /// Before the first generation of this coordinator: a member has taken part in `generation` of its predecessor.
+  void Recover(int64_t generation);
+  /// Whether a generation has started under this coordinator.
+  bool formed() const { return formed_; }
   Orders OnLost(MemberId id, const std::string& how, absl::Time now);
   /// A rank cannot go on with the current generation although nobody is known to be lost: the link between two of
   /// them broke, a deadline passed. \pre elastic
@@ -154,6 +162,7 @@ class Membership {
   const Options options_;
   Phase phase_ = Phase::kForming;
   int64_t generation_ = 0;  // the current or last one; 0 = none yet
+  bool formed_ = false;
   int world_size_ = 0;
   int64_t total_steps_ = 0;
   std::map<MemberId, Member> members_;

@@ -86,12 +86,20 @@ bool StepGate::AwaitOver(absl::Duration timeout) const {
   return mu_.AwaitWithTimeout(absl::Condition(this, &StepGate::Over), timeout);
 }
 
-proto::CompressionPolicy StepGate::PolicyOf(uint32_t version) const {
+void StepGate::AddPolicyState(Step next_step, proto::Join& join) const {
   absl::MutexLock lock(&mu_);
+  if (decided_ == kNoDecision) return;
+  proto::PolicyState& state = *join.mutable_policy_state();
   for (const proto::CompressionPolicy& policy : policies_) {
-    if (policy.version() == version) return policy;
+    if (policy.effective_step() > next_step.value) {
+      *state.add_pending() = policy;
+    } else {
+      *state.mutable_policy() = policy;
+    }
   }
-  return {};
+  state.set_changes(static_cast<int64_t>(policies_.size()));
+  const int64_t ended = needs_windows_ ? next_step.value / compression_.window_steps() - 1 : -1;
+  state.set_decided_window(std::max(ended, kInitialDecision));
 }
 
 // With lead_steps to go the answer is there long before; a late one costs time, and past kDecisionWait it costs

@@ -64,8 +64,9 @@ class StepGate {
   /// Waits until it is. \return false after `timeout`
   bool AwaitOver(absl::Duration timeout) const;
 
-  /// The published policy of that version; without layers (raw) if there is none.
-  proto::CompressionPolicy PolicyOf(uint32_t version) const;
+  /// What this rank knows of plans, for a coordinator that knows nothing: those in force at `next_step` or later.
+  /// Adds nothing before the first decision.
+  void AddPolicyState(Step next_step, proto::Join& join) const;
 
  private:
   bool Known() const ABSL_SHARED_LOCKS_REQUIRED(mu_);

@@ -105,7 +105,7 @@ const std::vector<Subcommand>& Subcommands() {
        "the process that forms the cluster and plans (started by run)",
        "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--credentials ~/.sluice-credentials\n",
-       {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd",
+       {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd", "recover",
         "launcher_pid", "log_level", "start_timeout", "credentials", "chaos"},
        CoordinatorCommand},
       {"worker",

@@ -84,6 +84,7 @@ struct Stoppable {
 absl::Status Announce(uint16_t port) {
   const int fd = absl::GetFlag(FLAGS_announce_fd);
   const std::string line = absl::StrCat(port, "\n");
+  if (absl::GetFlag(FLAGS_recover)) return absl::OkStatus();  // known from the one before
   if (fd < 0) {
     std::fprintf(stderr, "coordinator listens on %s:%s", absl::GetFlag(FLAGS_bind).c_str(),
                  line.c_str());
@@ -134,7 +135,7 @@ int CoordinatorCommand(const CommandLine&) {
   console.verbose = absl::GetFlag(FLAGS_verbose);
   console.terminal = isatty(console.json ? STDERR_FILENO : STDOUT_FILENO) == 1;
   ConsoleReporter reporter(console);
-  auto recorder = RunRecorder::Create(console.run_directory, *job);
+  auto recorder = RunRecorder::Create(console.run_directory, *job, absl::GetFlag(FLAGS_recover));
   if (!recorder.ok()) return ExitCodeFor(recorder.status());
   std::vector<CoordinatorObserver*> all = {&reporter, recorder->get()};
   std::unique_ptr<MetricsExporter> metrics;
@@ -158,6 +159,7 @@ int CoordinatorCommand(const CommandLine&) {
   options.state.job_digest = JobDigest(*job);
   options.state.self = ThisProcess(proto::ROLE_UNSPECIFIED);
   options.state.job = *job;
+  options.state.recovering = absl::GetFlag(FLAGS_recover);
   options.state.profilers = *needs_windows ? 1 : 0;
   options.state.start_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
   options.stop_reason = LauncherGone;

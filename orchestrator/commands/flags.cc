@@ -76,6 +76,8 @@ ABSL_FLAG(int32_t, slot, -1, "number of this process among its kind; a worker's 
 ABSL_FLAG(std::string, bind, "127.0.0.1",
           "address that the coordinator listens on; members of other hosts must reach it");
 ABSL_FLAG(int32_t, port, 0, "port that the coordinator listens on, 0 = any free one");
+ABSL_FLAG(bool, recover, false,
+          "the coordinator takes the place of one that died: its members are still there");
 ABSL_FLAG(int32_t, announce_fd, -1,
           "descriptor to which the coordinator writes its port and a newline");
 ABSL_FLAG(int32_t, launcher_pid, 0, "process id of the launcher, to name it when it is gone");

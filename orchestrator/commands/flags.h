@@ -56,5 +56,6 @@ ABSL_DECLARE_FLAG(std::string, coordinator);
 ABSL_DECLARE_FLAG(int32_t, slot);
 ABSL_DECLARE_FLAG(std::string, bind);
 ABSL_DECLARE_FLAG(int32_t, port);
+ABSL_DECLARE_FLAG(bool, recover);
 ABSL_DECLARE_FLAG(int32_t, announce_fd);
 ABSL_DECLARE_FLAG(int32_t, launcher_pid);

@@ -147,7 +147,7 @@ ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd) {
   if (absl::GetFlag(FLAGS_json)) spec.argv.push_back("--json");
   if (absl::GetFlag(FLAGS_verbose)) spec.argv.push_back("--verbose");
   if (!launch.chaos.empty()) spec.argv.push_back("--chaos=" + launch.chaos);
-  spec.argv.push_back("--announce-fd=3");
+  if (announce_fd >= 0) spec.argv.push_back("--announce-fd=3");
   spec.pass_fd = announce_fd;
   spec.capture_output = false;  // it is the one that speaks to the user
   return spec;
@@ -219,6 +219,14 @@ absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
   SLUICE_RETURN_IF_ERROR(status);
   if (!port.ok()) return Annotate(port.status(), "coordinator");
   const std::string coordinator = absl::StrCat(launch.coordinator_host, ":", *port);
+  if (launch.job.world().min_size() > 0) {
+    supervisor.AllowRestarts(launch.job.world().max_restarts());
+    Launch known = launch;
+    known.coordinator_port = std::stoi(*port);
+    ChildSpec again = CoordinatorSpec(known, -1);
+    again.argv.push_back("--recover");
+    supervisor.AllowLeadRestart(std::move(again));
+  }
   for (const Placement& place : launch.placements) {
     SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,
                             MemberSpec(launch, "worker", place.rank, coordinator));

@@ -18,6 +18,12 @@
 #include "security/credential_source.h"
 
 namespace sluice {
+namespace {
+
+// How long members of an elastic job look for a coordinator that is started again.
+constexpr absl::Duration kReconnect = absl::Seconds(60);
+
+}  // namespace
 
 int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run) {
   SetLogIdentity(absl::StrCat(kind, " ", absl::GetFlag(FLAGS_slot), " ", HostName()));
@@ -29,7 +35,8 @@ int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>
   return job.ok() ? run(*std::move(job)) : ExitCodeFor(job.status());
 }
 
-absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events) {
+absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events,
+                                                                   bool elastic) {
   MemberClient::Options options;
   SLUICE_ASSIGN_OR_RETURN(auto endpoint, ParseEndpoint(absl::GetFlag(FLAGS_coordinator)));
   options.coordinator_host = endpoint.first;
@@ -37,6 +44,7 @@ absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient:
   options.job_id = absl::GetFlag(FLAGS_job_id);
   // Under a scheduler the coordinator may start long after others.
   options.connect_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
+  if (elastic) options.reconnect_timeout = kReconnect;
   SLUICE_ASSIGN_OR_RETURN(options.credentials,
                           LoadCredentials(absl::GetFlag(FLAGS_credentials), absl::Now()));
   return MemberClient::Connect(options, std::move(events));

@@ -26,7 +26,9 @@ int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>
 
 /// Connects to the coordinator that --coordinator and --job-id name, with the credentials that --credentials names.
 /// Once per process, since these may come over standard input.
-absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events);
+/// \param elastic  a coordinator that is lost is looked for again
+absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events,
+                                                                   bool elastic);
 
 /// A member of a generation that starts.
 struct Joined {

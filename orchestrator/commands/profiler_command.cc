@@ -43,7 +43,8 @@ class Profiler {
     };
     events.on_generation_over = [this](const proto::EndGeneration& end) { Abort(end.reason()); };
     events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
-    SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events)));
+    SLUICE_ASSIGN_OR_RETURN(client_,
+                            ConnectToCoordinator(std::move(events), job_.world().min_size() > 0));
     for (;;) {
       SLUICE_ASSIGN_OR_RETURN(Joined joined, JoinGeneration(*client_, job_, process_, {}));
       const auto& addresses = joined.start.transport_addresses();

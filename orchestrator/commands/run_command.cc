@@ -338,9 +338,6 @@ int RunCommand(const CommandLine& line) {
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
   supervisor->SetGrace(absl::Seconds(launch->job.checkpoint().grace_seconds()));
-  if (launch->job.world().min_size() > 0) {
-    supervisor->AllowRestarts(launch->job.world().max_restarts());
-  }
   if (files != nullptr) {
     supervisor->SetLineSink([&](const std::string& name, bool is_stderr, const std::string& text) {
       files->Write(name, is_stderr, text);

@@ -79,7 +79,7 @@ class Worker {
       checkpoints_->Commit(commit);
     };
     events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
-    SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events)));
+    SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events), elastic()));
     SLUICE_RETURN_IF_ERROR(PrepareChaos());
     SLUICE_ASSIGN_OR_RETURN(trainer_, Trainer::Create(job_, Rank(0), 1));
     checkpoints_.emplace(job_, absl::GetFlag(FLAGS_run_directory), *client_);
@@ -100,6 +100,8 @@ class Worker {
     }
     join.set_total_steps(trainer_->total_steps());
     join.set_completed_steps(completed_.value);
+    // For a coordinator that was started again.
+    if (!join.has_policy_state()) gate_->AddPolicyState(completed_, join);
     SLUICE_ASSIGN_OR_RETURN(Joined joined,
                             JoinGeneration(*client_, job_, process_, std::move(join)));
     const proto::StartGeneration& start = joined.start;

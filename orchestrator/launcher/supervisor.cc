@@ -57,6 +57,7 @@ Supervisor::Supervisor(Supervisor&& other)
       line_sink_(std::move(other.line_sink_)),
       outcome_(other.outcome_),
       grace_(other.grace_),
+      lead_again_(std::move(other.lead_again_)),
       restarting_(other.restarting_),
       restarts_left_(other.restarts_left_) {}
 
@@ -100,6 +101,23 @@ bool Supervisor::MayRestart(size_t index, int status) const {
   return index > 0 && status != 0 && !hopeless && restarts_left_ > 0 && outcome_.signal == 0 &&
          settle_until_ == absl::InfiniteFuture() && kill_at_ == absl::InfiniteFuture() &&
          children_.front().running;
+}
+
+// At once: members look for it only for so long.
+bool Supervisor::RestartLead(int status) {
+  if (!lead_again_.has_value() || !WIFSIGNALED(status) || restarts_left_ <= 0 ||
+      outcome_.signal != 0 || settle_until_ != absl::InfiniteFuture()) {
+    return false;
+  }
+  auto child = StartChild(*lead_again_);
+  if (!child.ok()) return false;
+  --restarts_left_;
+  Watched& lead = children_.front();
+  SLUICE_LOG(Warning, lead.child.name, " (pid ", lead.child.pid, ") ", DescribeWaitStatus(status),
+             "; started it again, pid ", child->pid);
+  lead.child = *std::move(child);
+  lead.running = true;
+  return true;
 }
 
 void Supervisor::RestartDue() {
@@ -169,6 +187,7 @@ void Supervisor::Reap() {
     if (i == 0) outcome_.lead_code = ExitCodeOf(status);
     SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",
                DescribeWaitStatus(status));
+    if (i == 0 && RestartLead(status)) continue;
     if (MayRestart(i, status)) {
       --restarts_left_;
       const absl::Duration pause =

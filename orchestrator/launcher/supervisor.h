@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ class LineSplitter {
 ///        \______(all children ended)_____\__________________________\_______________> over
 ///
 /// With restarts, a child that was killed or crashed is started again after a pause that doubles with each of its
-/// restarts, from kRestartPause to kMostPause; the others go on. Not the lead, and none that ended because its
+/// restarts, from kRestartPause to kMostPause; the others go on. The lead only if there is a way, and none that ended because its
 /// command line or configuration is wrong. When none is left to go on, that ends everything.
 ///
 /// The first signal (INT, TERM, HUP) goes to the lead child (the coordinator), which ends the job for all; a
@@ -66,6 +67,9 @@ class Supervisor {
     restarting_ = true;
     restarts_left_ = limit;
   }
+  /// The lead is started again too, as `spec`, when it was killed or crashed. Counts as a restart.
+  void AllowLeadRestart(ChildSpec spec) { lead_again_ = std::move(spec); }
+
   /// How long the lead may take to end the job after the first signal, beyond kSettle.
   void SetGrace(absl::Duration grace) { grace_ = grace; }
 
@@ -101,6 +105,7 @@ class Supervisor {
   void Reap();
   bool MayRestart(size_t index, int status) const;
   void RestartDue();
+  bool RestartLead(int status);
   void OnSignal(int signal);
   void SignalAll(int signal);
   bool AnyRunning() const;
@@ -111,6 +116,7 @@ class Supervisor {
   std::function<void(const std::string&, bool, const std::string&)> line_sink_;
   Outcome outcome_;
   absl::Duration grace_;
+  std::optional<ChildSpec> lead_again_;
   bool restarting_ = false;
   int restarts_left_ = 0;
   absl::Time culprit_ended_;

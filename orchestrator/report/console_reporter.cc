@@ -78,10 +78,14 @@ void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const Model
   const int64_t generation = start.envelope().generation();
   if (generation > 1) {
     if (options_.json) std::fputs((GenerationJson(start) + "\n").c_str(), stdout);
-    Line(absl::StrFormat(
-        "generation %d: %s on %s from step %d, %s after the last one ended", generation,
-        Count(start.world_size(), "worker"), hosts, start.start_step(),
-        absl::FormatDuration(absl::Trunc(absl::Now() - regroup_began_, absl::Milliseconds(1)))));
+    const std::string after =
+        regroup_began_ == absl::InfinitePast()
+            ? "under a new coordinator"
+            : absl::StrCat(absl::FormatDuration(
+                               absl::Trunc(absl::Now() - regroup_began_, absl::Milliseconds(1))),
+                           " after the last one ended");
+    Line(absl::StrFormat("generation %d: %s on %s from step %d, %s", generation,
+                         Count(start.world_size(), "worker"), hosts, start.start_step(), after));
     return;
   }
   last_mark_step_ = start.start_step();

@@ -41,7 +41,7 @@ class ConsoleReporter : public CoordinatorObserver {
 
   const Options options_;
   std::FILE* const people_;
-  absl::Time regroup_began_;
+  absl::Time regroup_began_ = absl::InfinitePast();
   absl::Time last_shown_ = absl::InfinitePast();
   absl::Time last_mark_;
   int64_t last_mark_step_ = 0;

@@ -14,19 +14,20 @@ RunRecorder::RunRecorder(std::string directory, proto::JobConfig job)
     : directory_(std::move(directory)), job_(std::move(job)) {}
 
 absl::StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Create(const std::string& directory,
-                                                                 const proto::JobConfig& job) {
+                                                                 const proto::JobConfig& job,
+                                                                 bool append) {
   std::unique_ptr<RunRecorder> recorder(new RunRecorder(directory, job));
-  SLUICE_ASSIGN_OR_RETURN(recorder->metrics_, recorder->Open("metrics.jsonl"));
-  SLUICE_ASSIGN_OR_RETURN(recorder->timings_, recorder->Open("timings.jsonl"));
-  SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl"));
-  SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl"));
-  SLUICE_ASSIGN_OR_RETURN(recorder->events_, recorder->Open("events.jsonl"));
+  SLUICE_ASSIGN_OR_RETURN(recorder->metrics_, recorder->Open("metrics.jsonl", append));
+  SLUICE_ASSIGN_OR_RETURN(recorder->timings_, recorder->Open("timings.jsonl", append));
+  SLUICE_ASSIGN_OR_RETURN(recorder->policies_, recorder->Open("policies.jsonl", append));
+  SLUICE_ASSIGN_OR_RETURN(recorder->stats_, recorder->Open("stats.jsonl", append));
+  SLUICE_ASSIGN_OR_RETURN(recorder->events_, recorder->Open("events.jsonl", append));
   return recorder;
 }
 
-absl::StatusOr<RunRecorder::File> RunRecorder::Open(const std::string& name) const {
+absl::StatusOr<RunRecorder::File> RunRecorder::Open(const std::string& name, bool append) const {
   const std::string path = absl::StrCat(directory_, "/", name);
-  File file(std::fopen(path.c_str(), "we"));
+  File file(std::fopen(path.c_str(), append ? "ae" : "we"));
   if (file == nullptr) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
@@ -77,7 +78,7 @@ void RunRecorder::OnCheckpoint(const CheckpointResult& result) {
 }
 
 void RunRecorder::OnEnd(const std::variant<JobResult, proto::Failure>& outcome) {
-  auto file = Open("summary.json");
+  auto file = Open("summary.json", false);
   if (!file.ok()) {
     SLUICE_LOG(Error, file.status().message());
     return;

@@ -15,9 +15,11 @@ namespace sluice {
 /// stop the job.
 class RunRecorder : public CoordinatorObserver {
  public:
+  /// \param append  to the files of a coordinator that died
   /// \error kPermissionDenied  a file cannot be made: its path and the system's reason
   static absl::StatusOr<std::unique_ptr<RunRecorder>> Create(const std::string& directory,
-                                                             const proto::JobConfig& job);
+                                                             const proto::JobConfig& job,
+                                                             bool append = false);
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
   void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) override;
@@ -36,7 +38,7 @@ class RunRecorder : public CoordinatorObserver {
   using File = std::unique_ptr<std::FILE, Closer>;
 
   RunRecorder(std::string directory, proto::JobConfig job);
-  absl::StatusOr<File> Open(const std::string& name) const;
+  absl::StatusOr<File> Open(const std::string& name, bool append) const;
   void Write(const File& file, const std::string& line);
 
   const std::string directory_;
