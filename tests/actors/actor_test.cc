@@ -70,7 +70,9 @@ class ActorTest : public testing::Test {
     events.on_end = [&log](const std::string& cause, int code) {
       log.ends.push_back({cause, code});
     };
-    members_.push_back(system_.spawn(MemberActor, coordinator_, job_id, std::move(events)));
+    proto::Envelope envelope;
+    envelope.set_job_id(job_id);
+    members_.push_back(system_.spawn(MemberActor, coordinator_, envelope, std::move(events)));
     return members_.back();
   }
 
@@ -189,8 +191,9 @@ TEST_F(ActorTest, AStopRequestReachesEveryMember) {
   MemberLog log;
   Tell(StartMember(log), JoinOf(proto::ROLE_WORKER, 0));
   caf::anon_send(coordinator_, StopAtom::value, std::string(kJobId),
-                 std::string("stopped by SIGINT"), 130);
-  caf::anon_send(coordinator_, StopAtom::value, std::string("beef"), std::string("a stranger"), 1);
+                 std::string("stopped by SIGINT"), 130, false);
+  caf::anon_send(coordinator_, StopAtom::value, std::string("beef"), std::string("a stranger"), 1,
+                 false);
   scheduler_.run();
   ASSERT_EQ(log.ends.size(), 1u);
   EXPECT_EQ(log.ends[0], std::make_pair(std::string("stopped by SIGINT"), 130));

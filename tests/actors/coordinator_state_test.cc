@@ -304,7 +304,7 @@ TEST_F(CoordinatorStateTest, WhenAllAreDoneEverybodyShutsDownAndTheResultIsSumme
 TEST_F(CoordinatorStateTest, LeavesWhenAllHaveLeftOrTheGraceIsOver) {
   Make(2, 0);
   JoinAll(2, 0);
-  state_->OnStopRequest("stopped by SIGINT", 130);
+  state_->OnStopRequest("stopped by SIGINT", 130, false);
   EXPECT_FALSE(state_->MayLeave());
   state_->OnLost(0, "exit");
   EXPECT_FALSE(state_->MayLeave());
@@ -453,6 +453,137 @@ TEST_F(CoordinatorStateTest, RandomSchedulesEndOnceAndNeverWriteToTheLost) {
       ASSERT_EQ(observer_.ends.size() == 1, state_->phase() == CoordinatorState::Phase::kEnded);
     }
   }
+}
+
+class ElasticTest : public CoordinatorStateTest {
+ protected:
+  void MakeElastic(int workers, int min_workers, int profilers) {
+    proto::JobConfig job = DefaultJob(workers);
+    job.mutable_world()->set_min_size(min_workers);
+    Make(std::move(job), profilers);
+  }
+  proto::Join Again(int slot, int64_t completed, int64_t generation) {
+    proto::Join join = JoinOf(proto::ROLE_WORKER, slot);
+    join.mutable_envelope()->set_generation(generation);
+    join.set_completed_steps(completed);
+    return join;
+  }
+};
+
+TEST_F(ElasticTest, SurvivorsAreToldAndFormTheNextGeneration) {
+  MakeElastic(3, 1, 0);
+  JoinAll(3, 0);
+  const auto ended = state_->OnLost(1, "killed");
+  EXPECT_EQ(Count<proto::EndGeneration>(ended), 2);
+  EXPECT_EQ(observer_.ends.size(), 0u);
+  state_->OnJoin(0, Again(0, 1, 1));
+  const auto out = state_->OnJoin(2, Again(2, 2, 1));
+  ASSERT_EQ(Count<proto::StartGeneration>(out), 2);
+  EXPECT_EQ(observer_.started->envelope().generation(), 2);
+  EXPECT_EQ(observer_.started->world_size(), 2);
+  EXPECT_EQ(observer_.started->start_step(), 2);
+  EXPECT_EQ(observer_.started->source_rank(), 1);
+  EXPECT_THAT(observer_.started->ranks_to_sync(), testing::ElementsAre(0));
+}
+
+TEST_F(ElasticTest, StepsThatALostRankDidNotReportAreCompletedFromTheOthers) {
+  MakeElastic(2, 1, 0);
+  JoinAll(2, 0);
+  state_->OnStepReport(0, ReportOf(0, 0, 0.25));
+  EXPECT_TRUE(observer_.steps.empty());
+  state_->OnLost(1, "killed");
+  state_->OnJoin(0, Again(0, 1, 1));
+  ASSERT_EQ(observer_.steps.size(), 1u);
+  EXPECT_EQ(observer_.steps[0].missing_ranks, 1);
+  EXPECT_DOUBLE_EQ(observer_.steps[0].loss,
+                   0.5);  // half of the batch is known: the rest is taken to be alike
+}
+
+TEST_F(ElasticTest, MessagesOfTheGenerationBeforeAreDropped) {
+  MakeElastic(2, 1, 0);
+  JoinAll(2, 0);
+  state_->OnLost(1, "killed");
+  state_->OnJoin(0, Again(0, 0, 1));
+  EXPECT_TRUE(state_->OnStepReport(0, ReportOf(0, 0, 1)).empty());
+  EXPECT_TRUE(observer_.steps.empty());
+  EXPECT_EQ(state_->dropped(), 1);
+}
+
+TEST_F(ElasticTest, ABrokenLinkRegroupsEverybodyAfterAGrace) {
+  MakeElastic(2, 1, 0);
+  JoinAll(2, 0);
+  proto::Failure failure;
+  *failure.mutable_envelope() = EnvelopeOf(1);
+  failure.set_cause("receive failed");
+  failure.set_secondary(true);
+  EXPECT_TRUE(state_->OnFailureReport(0, failure).empty());
+  now_ += CoordinatorState::kCauseGrace + absl::Seconds(1);
+  EXPECT_EQ(Count<proto::EndGeneration>(state_->OnTick()), 2);
+  EXPECT_TRUE(observer_.ends.empty());
+}
+
+TEST_F(ElasticTest, AProcessThatMadeANewLineTakesThePlaceOfItsOldOne) {
+  MakeElastic(2, 1, 0);
+  JoinAll(2, 0);
+  state_->OnJoin(0, Again(0, 0, 1));  // gives up by itself
+  const auto out = state_->OnJoin(7, Again(1, 0, 1));
+  EXPECT_EQ(Count<proto::StartGeneration>(out), 2);
+  EXPECT_EQ(observer_.started->world_size(), 2);
+}
+
+TEST_F(CoordinatorStateTest, AnOrderlyStopAgreesOnAStepAndEndsWellOnceThereIsACheckpoint) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  const auto asked = state_->OnStopRequest("stopped by SIGTERM", kExitTerminated, true);
+  ASSERT_EQ(Count<proto::Hold>(asked), 2);
+  proto::Held held;
+  *held.mutable_envelope() = EnvelopeOf(1);
+  held.set_serial(std::get<proto::Hold>(asked[0].message).serial());
+  held.set_begun_step(0);
+  state_->OnHeld(0, held);
+  const auto agreed = state_->OnHeld(1, held);
+  ASSERT_EQ(Count<proto::Boundary>(agreed), 2);
+  EXPECT_TRUE(std::get<proto::Boundary>(agreed[0].message).checkpoint());
+  state_->OnStepReport(0, ReportOf(0, 0, 1));
+  state_->OnStepReport(1, ReportOf(1, 0, 1));
+  for (int rank = 0; rank < 2; ++rank) {
+    proto::CheckpointPart part;
+    *part.mutable_envelope() = EnvelopeOf(1);
+    part.set_rank(rank);
+    part.set_step(1);
+    part.add_files()->set_name("file");
+    EXPECT_EQ(Count<proto::CheckpointCommit>(state_->OnCheckpointPart(rank, part)), rank);
+  }
+  proto::CheckpointDone done;
+  *done.mutable_envelope() = EnvelopeOf(1);
+  done.set_step(1);
+  done.set_path("ckpt/step_00000001");
+  state_->OnCheckpointDone(0, done);
+  state_->OnWorkerDone(0, Done(0));
+  state_->OnWorkerDone(1, Done(1));
+  ASSERT_EQ(observer_.ends.size(), 1u);
+  const auto& result = std::get<JobResult>(observer_.ends[0]);
+  EXPECT_EQ(result.stopped_by, "stopped by SIGTERM");
+  EXPECT_EQ(result.checkpoint_path, "ckpt/step_00000001");
+  EXPECT_EQ(state_->exit_code(), 0);
+}
+
+TEST_F(CoordinatorStateTest, AStopThatTakesLongerThanItsGraceEndsTheJob) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  state_->OnStopRequest("stopped by SIGTERM", kExitTerminated, true);
+  now_ += absl::Seconds(26);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnTick()), 2);
+  EXPECT_EQ(state_->exit_code(), kExitTerminated);
+}
+
+TEST_F(CoordinatorStateTest, ASecondStopRequestEndsTheJobAtOnce) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  state_->OnStopRequest("stopped by SIGINT", kExitInterrupted, true);
+  EXPECT_EQ(
+      Count<proto::Failure>(state_->OnStopRequest("stopped by SIGINT", kExitInterrupted, true)), 2);
+  EXPECT_EQ(state_->exit_code(), kExitInterrupted);
 }
 
 }  // namespace

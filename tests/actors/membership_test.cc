@@ -253,6 +253,22 @@ TEST_F(MembershipTest, ARequestedCheckpointIsAgreedLikeABoundary) {
   EXPECT_EQ(boundary->before_step, 4);
 }
 
+TEST_F(MembershipTest, ANewCoordinatorGoesOnWithTheMembersThatAreThere) {
+  options_.recovering = true;
+  Make(3, 1);
+  membership_->Recover(4);
+  EXPECT_TRUE(Join(0, 0, 70).empty());
+  EXPECT_TRUE(Join(2, 2, 71).empty());
+  now_ += options_.recover_timeout + absl::Seconds(1);
+  const Orders orders = membership_->OnTick(now_);
+  const auto* start = Find<Membership::Start>(orders);
+  ASSERT_NE(start, nullptr);
+  EXPECT_EQ(start->generation, 5);
+  EXPECT_EQ(start->start_step, 71);
+  EXPECT_EQ(start->source_rank, 1);
+  EXPECT_THAT(start->ranks_to_sync, ElementsAre(0));
+}
+
 /// A cluster of simulated processes around one Membership, under a random schedule of deaths, joins, broken
 /// links and late messages. A step is a barrier: a rank completes it once every rank of its generation has
 /// begun it.
