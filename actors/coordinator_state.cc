@@ -279,8 +279,13 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membershi
 std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::End& end) {
   secondary_.reset();
   Report(checkpoints_.End(end.reason));
-  regrouping_since_ = clock_();
-  observer_->OnRegroup(end.reason, end.lost);
+  const auto& all = membership_.members();
+  const bool ranks = std::any_of(end.members.begin(), end.members.end(),
+                                 [&](MemberId id) { return all.at(id).rank >= 0; });
+  if (ranks || !end.lost.empty()) {  // otherwise they know it from the boundary, and so does the observer
+    regrouping_since_ = clock_();
+    observer_->OnRegroup(end.reason, end.lost);
+  }
   proto::EndGeneration message;
   *message.mutable_envelope() = Stamp();
   message.set_reason(end.reason);
@@ -391,6 +396,12 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
                             ? PublishAgain(start.start_step)
                             : PublishBeforeTraining()) {
     out.push_back(std::move(more));
+  }
+  if (stop_.has_value()) {  // the last generation ended before it could agree
+    for (Outgoing& more :
+         Follow(membership_.Request(true, proto::Boundary::THEN_LEAVE, stop_->why))) {
+      out.push_back(std::move(more));
+    }
   }
   return out;
 }
@@ -601,9 +612,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStopRequest(const st
                                                                         int exit_code,
                                                                         bool orderly) {
   const double grace = options_.job.checkpoint().grace_seconds();
-  if (!orderly || stop_.has_value() || grace <= 0 || phase() != Phase::kRunning) {
+  if (!orderly || stop_.has_value() || grace <= 0 || membership_.generation() == 0) {
     return FailOwn(why, exit_code);
   }
+  // Between two generations the next one is asked, in Start().
   stop_ = Stop{why, exit_code, clock_() + absl::Seconds(grace)};
   return Follow(membership_.Request(true, proto::Boundary::THEN_LEAVE, why));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -14,6 +15,9 @@ class RecordingObserver : public CoordinatorObserver {
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override {
     started = start;
     model = size;
+  }
+  void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>&) override {
+    regroups.push_back(reason);
   }
   void OnSteps(const std::vector<ClusterStep>& more) override {
     steps.insert(steps.end(), more.begin(), more.end());
@@ -29,6 +33,7 @@ class RecordingObserver : public CoordinatorObserver {
 
   std::optional<proto::StartGeneration> started;
   ModelSize model;
+  std::vector<std::string> regroups;
   std::vector<ClusterStep> steps;
   std::vector<proto::StepReport> reports;
   std::vector<proto::CompressionPolicy> policies;

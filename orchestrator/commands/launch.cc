@@ -245,7 +245,9 @@ int Conclude(const Launch& launch, const Supervisor::Outcome& outcome, OutputFil
     if (outcome.lead_code == kExitOk) return kExitOk;  // in good order, with a checkpoint
     return outcome.signal == SIGINT ? kExitInterrupted : kExitTerminated;
   }
-  if (outcome.culprit.empty()) return kExitOk;
+  // An elastic job may do without some of its processes.
+  const bool survived = launch.job.world().min_size() > 0 && outcome.lead_code == kExitOk;
+  if (outcome.culprit.empty() || survived) return kExitOk;
   std::string host = HostName();
   int pid = outcome.culprit_pid;
   for (const Placement& place : launch.placements) {

@@ -392,6 +392,65 @@ TEST_F(CoordinatorStateTest, StepsBeforeADifferenceAreStillReported) {
 
 // Whatever happens in whatever order: one end, never a second; after it nothing is started or published; a lost
 // member is never written to.
+class ElasticTest : public CoordinatorStateTest {
+ protected:
+  // Two workers and a profiler, running; one worker at the least.
+  void SetUp() override {
+    proto::JobConfig job = DefaultJob(2);
+    job.mutable_world()->set_min_size(1);
+    job.mutable_world()->set_max_size(3);
+    Make(job, 1);
+    JoinAll(2, 1);
+  }
+  proto::Held HeldAt(const std::vector<Outgoing>& out, int64_t begun) {
+    proto::Held held;
+    for (const Outgoing& one : out) {
+      if (const auto* hold = std::get_if<proto::Hold>(&one.message)) {
+        *held.mutable_envelope() = hold->envelope();
+        held.set_serial(hold->serial());
+      }
+    }
+    held.set_begun_step(begun);
+    return held;
+  }
+};
+
+TEST_F(ElasticTest, ABoundaryForNewcomersIsOneRegroup) {
+  const std::vector<Outgoing> holds = state_->OnJoin(7, JoinOf(proto::ROLE_WORKER, 2));
+  ASSERT_EQ(Count<proto::Hold>(holds), 2);
+  state_->OnHeld(0, HeldAt(holds, 0));
+  const std::vector<Outgoing> out = state_->OnHeld(1, HeldAt(holds, 0));
+  EXPECT_EQ(Count<proto::Boundary>(out), 2);
+  EXPECT_EQ(Count<proto::EndGeneration>(out), 1);  // the profiler's
+  EXPECT_EQ(observer_.regroups, std::vector<std::string>{"others join"});
+}
+
+TEST_F(ElasticTest, AStopThatALossInterruptsIsAskedOfTheNextGeneration) {
+  EXPECT_EQ(Count<proto::Hold>(state_->OnStopRequest("stopped by SIGTERM", 143, true)), 2);
+  EXPECT_EQ(Count<proto::EndGeneration>(state_->OnLost(1, "killed")), 2);
+  EXPECT_EQ(observer_.regroups.size(), 1u);
+  state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0));
+  const std::vector<Outgoing> out = state_->OnJoin(2, JoinOf(proto::ROLE_PROFILER, 0));
+  ASSERT_EQ(Count<proto::StartGeneration>(out), 2);
+  ASSERT_EQ(Count<proto::Hold>(out), 1);
+  EXPECT_TRUE(std::holds_alternative<proto::Hold>(out.back().message));  // after the start
+  const std::vector<Outgoing> boundary = state_->OnHeld(0, HeldAt(out, -1));
+  ASSERT_EQ(Count<proto::Boundary>(boundary), 1);
+  const auto& agreed = std::get<proto::Boundary>(boundary.front().message);
+  EXPECT_TRUE(agreed.checkpoint());
+  EXPECT_EQ(agreed.then(), proto::Boundary::THEN_LEAVE);
+}
+
+TEST_F(ElasticTest, AStopBetweenGenerationsWaitsForTheNextOneButNoLongerThanTheGrace) {
+  state_->OnLost(1, "killed");
+  EXPECT_EQ(Count<proto::Failure>(state_->OnStopRequest("stopped by SIGTERM", 143, true)), 0);
+  state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0));
+  EXPECT_EQ(Count<proto::Hold>(state_->OnJoin(2, JoinOf(proto::ROLE_PROFILER, 0))), 1);
+  now_ += absl::Seconds(26);
+  EXPECT_GT(Count<proto::Failure>(state_->OnTick()), 0);
+  EXPECT_EQ(state_->exit_code(), 143);
+}
+
 TEST_F(CoordinatorStateTest, RandomSchedulesEndOnceAndNeverWriteToTheLost) {
   const uint32_t base = testing::UnitTest::GetInstance()->random_seed();
   for (uint32_t run = 0; run < 2000; ++run) {

@@ -16,10 +16,15 @@ SMALL = ["training.global_batch=32", "training.checksum_every_steps=10", "compre
 
 
 class Job:
-    """One `orchestrator run`, started at once."""
+    """One `orchestrator run`, started at once. `chaos`: faults as in docs/operations.md, without braces."""
 
-    def __init__(self, np, sets, job=MAIN_JOB, flags=()):
+    def __init__(self, np, sets, job=MAIN_JOB, flags=(), chaos=()):
         self.directory = tempfile.mkdtemp(prefix="sluice-e2e-")
+        if chaos:
+            plan = os.path.join(self.directory, "chaos.yaml")
+            with open(plan, "w") as file:
+                file.write("faults:\n" + "".join(f"- {{{fault}}}\n" for fault in chaos))
+            flags = [*flags, "--chaos", plan]
         self.run_directory = os.path.join(self.directory, "run")
         self.out = open(os.path.join(self.directory, "stdout"), "w")
         self.err = open(os.path.join(self.directory, "stderr"), "w")
@@ -68,6 +73,10 @@ class Job:
     def recorded(self, name):
         with open(os.path.join(self.run_directory, name)) as file:
             return [json.loads(line) for line in file]
+
+    def events(self, *kinds):
+        """Of events.jsonl, which kills leave whole."""
+        return [line for line in self.recorded("events.jsonl") if line["event"] in kinds]
 
     def children(self):
         """Processes of this job by pid: "coordinator", "worker 0", "profiler 0"."""
