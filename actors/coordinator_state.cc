@@ -38,8 +38,15 @@ Membership::Options MembershipOf(const CoordinatorState::Options& options) {
   out.reset_limit = world.reset_limit();
   out.start_timeout = options.start_timeout;
   out.recovering = options.recovering;
+  out.needs_slot_zero = options.job.checkpoint().resume() != "none";
   out.elastic_timeout = absl::Seconds(world.elastic_timeout_seconds());
   return out;
+}
+
+// The newest plan that a state knows of.
+uint32_t Newest(const proto::PolicyState& state) {
+  return state.pending().empty() ? state.policy().version()
+                                 : state.pending(state.pending_size() - 1).version();
 }
 
 bool SameProcess(const proto::ProcessInfo& a, const proto::ProcessInfo& b) {
@@ -167,8 +174,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
     }
     return out;
   }
-  std::vector<Outgoing> out = ForgetOldLine(id, join.process());
-  if (over_) return out;
+  TakeOverLine(id, join.process());
   Member& member = members_[id];
   member.process = join.process();
   member.transport_address = join.transport_address();
@@ -176,28 +182,25 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
   // Of a checkpoint, or of this coordinator's predecessor: plans go on from there.
   membership_.Recover(join.envelope().generation());
-  if (join.has_policy_state() && !membership_.formed() && published_.empty()) {
-    if (absl::Status status = Resume(join.policy_state()); !status.ok()) {
-      return FailOwn(absl::StrCat("plans to go on with: ", status.message()), kExitConfig);
-    }
+  if (join.has_policy_state() && !membership_.formed() &&
+      (!resume_.has_value() || Newest(join.policy_state()) > Newest(*resume_))) {
+    resume_ = join.policy_state();
   }
   int64_t total_steps = 0;
   for (const auto& [other, info] : members_) total_steps = std::max(total_steps, info.total_steps);
-  for (Outgoing& more : Follow(
-           membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()))) {
-    out.push_back(std::move(more));
-  }
-  return out;
+  return Follow(
+      membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()));
 }
 
 // A process that lost its line and made a new one can be here before the old one is known to be broken.
-std::vector<CoordinatorState::Outgoing> CoordinatorState::ForgetOldLine(
-    MemberId id, const proto::ProcessInfo& process) {
+void CoordinatorState::TakeOverLine(MemberId id, const proto::ProcessInfo& process) {
   for (const auto& [other, member] : members_) {
     if (other == id || !SameProcess(member.process, process)) continue;
-    return OnLost(other, "it lost its connection and made another one");
+    members_[id] = member;
+    membership_.Rename(other, id);
+    members_.erase(other);
+    return;
   }
-  return {};
 }
 
 absl::Status CoordinatorState::Resume(const proto::PolicyState& state) {
@@ -282,14 +285,14 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::
   const auto& all = membership_.members();
   const bool ranks = std::any_of(end.members.begin(), end.members.end(),
                                  [&](MemberId id) { return all.at(id).rank >= 0; });
-  if (ranks || !end.lost.empty()) {  // otherwise they know it from the boundary, and so does the observer
+  if (ranks ||
+      !end.lost.empty()) {  // otherwise they know it from the boundary, and so does the observer
     regrouping_since_ = clock_();
     observer_->OnRegroup(end.reason, end.lost);
   }
   proto::EndGeneration message;
   *message.mutable_envelope() = Stamp();
   message.set_reason(end.reason);
-  for (const proto::ProcessInfo& lost : end.lost) *message.add_lost() = lost;
   std::vector<Outgoing> out;
   for (MemberId id : end.members) out.push_back({id, message});
   return out;
@@ -318,6 +321,8 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
   int64_t decided = published_before_training_ ? kInitialDecision : kNoDecision;
   if (start.profilers.empty() && options_.profilers > 0) {
     decided = kNoMoreDecisions;
+  } else if (options_.profilers > 0 && start.workers.size() == 1) {
+    decided = kNoMoreDecisions;  // a rank alone measures nothing
   } else if (start.generation == 1 && resumed_decision_.has_value()) {
     decided = *resumed_decision_;
   } else if (options_.profilers > 0 && start.start_step > 0) {
@@ -325,6 +330,7 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
     decided = std::max(decided, start.start_step / options_.job.compression().window_steps() - 1);
   }
   message.set_decided_window(decided);
+  message.set_newest_version(published_.empty() ? 0 : published_.back().version());
   return message;
 }
 
@@ -361,6 +367,11 @@ double CoordinatorState::PredictedBytes(const proto::CompressionPolicy& policy) 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership::Start& start) {
   const absl::Time now = clock_();
   const bool first = started_ == absl::InfinitePast();
+  if (resume_.has_value()) {
+    if (absl::Status status = Resume(*std::exchange(resume_, std::nullopt)); !status.ok()) {
+      return FailOwn(absl::StrCat("plans to go on with: ", status.message()), kExitConfig);
+    }
+  }
   const int world_size = static_cast<int>(start.workers.size());
   const std::vector<ClusterStep> partial = ledger_.Regroup(world_size, start.start_step);
   if (!partial.empty()) observer_->OnSteps(partial);
@@ -396,12 +407,6 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
                             ? PublishAgain(start.start_step)
                             : PublishBeforeTraining()) {
     out.push_back(std::move(more));
-  }
-  if (stop_.has_value()) {  // the last generation ended before it could agree
-    for (Outgoing& more :
-         Follow(membership_.Request(true, proto::Boundary::THEN_LEAVE, stop_->why))) {
-      out.push_back(std::move(more));
-    }
   }
   return out;
 }
@@ -550,8 +555,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   }
   if (result_.test_samples > 0) result_.test_loss /= static_cast<double>(result_.test_samples);
   result_.policy_changes = publisher_->changes();
-  if (stop_.has_value()) {
-    if (result_.checkpoint_path.empty()) {
+  // Asked to stop after the last step, a job is simply done.
+  if (stop_.has_value() && done.steps() < member.total_steps) {
+    if (newest_checkpoint_.value != done.steps()) {
       return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written"),
                      stop_->exit_code);
     }
@@ -580,7 +586,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLost(MemberId id,
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnHeld(MemberId id,
                                                                  const proto::Held& held) {
   if (!Accept(id, held.envelope())) return {};
-  return Follow(membership_.OnHeld(id, held.serial(), held.begun_step()));
+  return Follow(membership_.OnHeld(id, held.serial(), held.begun_step(), clock_()));
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
@@ -599,7 +605,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
   if (known.exit_code() == 0) known.set_exit_code(kExitTraining);
   if (!failure.secondary()) return Fail(std::move(known));
   const bool of_this_generation =
-      phase() == Phase::kRunning && failure.envelope().generation() == membership_.generation();
+      membership_.formed() && failure.envelope().generation() == membership_.generation();
   if (options_.job.world().min_size() > 0 && !of_this_generation) return {};
   if (!secondary_.has_value()) {
     secondary_ = std::move(known);
@@ -612,10 +618,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStopRequest(const st
                                                                         int exit_code,
                                                                         bool orderly) {
   const double grace = options_.job.checkpoint().grace_seconds();
-  if (!orderly || stop_.has_value() || grace <= 0 || membership_.generation() == 0) {
+  if (!orderly || stop_.has_value() || grace <= 0 || !membership_.formed()) {
     return FailOwn(why, exit_code);
   }
-  // Between two generations the next one is asked, in Start().
   stop_ = Stop{why, exit_code, clock_() + absl::Seconds(grace)};
   return Follow(membership_.Request(true, proto::Boundary::THEN_LEAVE, why));
 }
@@ -633,16 +638,25 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointPart(
   if (!Accept(id, part.envelope())) return {};
   CheckpointLedger::Progress progress = checkpoints_.OnPart(part);
   Report(progress.dropped);
-  if (!progress.commit.has_value()) return {};
-  proto::CheckpointCommit commit = *std::move(progress.commit);
-  *commit.mutable_envelope() = Stamp();
-  if (auto state = publisher_->SaveState(Step(commit.step()))) {
-    *commit.mutable_policy_state() = *std::move(state);
+  std::vector<proto::CheckpointCommit> commits;
+  for (const CheckpointResult& dropped : progress.dropped) {
+    commits.emplace_back().set_step(dropped.step.value);  // without files: rank 0 need not wait
   }
+  if (progress.commit.has_value()) {
+    proto::CheckpointCommit& commit = commits.emplace_back(*std::move(progress.commit));
+    if (auto state = publisher_->SaveState(Step(commit.step()))) {
+      *commit.mutable_policy_state() = *std::move(state);
+    }
+  }
+  std::vector<Outgoing> out;
   for (const auto& [other, member] : membership_.members()) {
-    if (member.rank == 0) return {Outgoing{other, commit}};
+    if (member.rank != 0) continue;
+    for (proto::CheckpointCommit& commit : commits) {
+      *commit.mutable_envelope() = Stamp();
+      out.push_back({other, commit});
+    }
   }
-  return {};
+  return out;
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointDone(
@@ -650,7 +664,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointDone(
   if (!Accept(id, done.envelope())) return {};
   const std::optional<CheckpointResult> result = checkpoints_.OnDone(done);
   if (!result.has_value()) return {};
-  if (!result->path.empty()) result_.checkpoint_path = result->path;
+  if (!result->path.empty()) {
+    result_.checkpoint_path = result->path;
+    newest_checkpoint_ = result->step;
+  }
   observer_->OnCheckpoint(*result);
   return {};
 }

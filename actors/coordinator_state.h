@@ -173,7 +173,7 @@ class CoordinatorState {
   proto::Envelope Stamp() const;
   bool Accept(MemberId member, const proto::Envelope& envelope);
   absl::Status CheckJoin(MemberId member, const proto::Join& join) const;
-  std::vector<Outgoing> ForgetOldLine(MemberId id, const proto::ProcessInfo& process);
+  void TakeOverLine(MemberId id, const proto::ProcessInfo& process);
   std::vector<Outgoing> Follow(const Membership::Orders& orders);
   std::vector<Outgoing> Start(const Membership::Start& start);
   std::vector<Outgoing> End(const Membership::End& end);
@@ -206,9 +206,12 @@ class CoordinatorState {
   StepTimes times_;
   std::vector<proto::CompressionPolicy> published_;  // all, in the order of versions
   bool published_before_training_ = false;
+  std::optional<proto::PolicyState>
+      resume_;  // to go on with: the newest that those who joined know of
   std::optional<int64_t>
       resumed_decision_;  // newest window decided in the checkpoint that the job goes on from
   CheckpointLedger checkpoints_;
+  Step newest_checkpoint_{-1};
   struct Stop {
     std::string why;
     int exit_code = 0;

@@ -10,6 +10,9 @@ using Self = MemberHandle::stateful_pointer<MemberActorState>;
 
 template <class Message>
 void Forward(Self self, const Pb<Message>& outgoing) {
+  // What was made in an earlier generation says so, and is of no use in this one.
+  const int64_t made_in = outgoing.message.envelope().generation();
+  if (made_in != 0 && made_in != self->state.envelope.generation()) return;
   Pb<Message> stamped = outgoing;
   *stamped.message.mutable_envelope() = self->state.envelope;
   self->send(self->state.coordinator, std::move(stamped));

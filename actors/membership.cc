@@ -81,21 +81,33 @@ Membership::Orders Membership::OnLost(MemberId id, const std::string& how, absl:
     return orders;
   }
   Orders orders;
-  if (!lost.joined && !std::exchange(given_up_, true)) {
-    // On the way to a boundary: those that are in a step with it would wait for ever.
-    End end{{}, cause, {lost.process}};
-    for (const auto& [other, member] : members_) {
-      if (member.current && !member.joined) end.members.push_back(other);
-    }
-    if (!end.members.empty()) orders.push_back(std::move(end));
-  }
+  if (!lost.joined) orders = GiveUp(cause, {lost.process});
   Append(orders, StartIfReady(now, false));
   return orders;
 }
 
+// On the way to a boundary: those that are in a step with a rank that is lost would wait for ever.
+Membership::Orders Membership::GiveUp(const std::string& reason,
+                                      std::vector<proto::ProcessInfo> lost) {
+  if (std::exchange(given_up_, true)) return {};
+  End end{{}, reason, std::move(lost)};
+  for (const auto& [id, member] : members_) {
+    if (member.current && !member.joined) end.members.push_back(id);
+  }
+  if (end.members.empty()) return {};
+  return {std::move(end)};
+}
+
+void Membership::Rename(MemberId old, MemberId fresh) {
+  auto found = members_.find(old);
+  if (found == members_.end()) return;
+  members_[fresh] = found->second;
+  members_.erase(old);
+}
+
 Membership::Orders Membership::OnTrouble(const std::string& cause, absl::Time now) {
-  if (phase_ != Phase::kRunning) return {};
-  return EndGeneration(cause, {}, now);
+  if (phase_ == Phase::kRunning) return EndGeneration(cause, {}, now);
+  return phase_ == Phase::kForming && formed_ ? GiveUp(cause, {}) : Orders();
 }
 
 Membership::Orders Membership::EndGeneration(const std::string& reason,
@@ -121,8 +133,15 @@ void Membership::BeginForming(absl::Time now) {
   phase_ = Phase::kForming;
   forming_since_ = now;
   given_up_ = false;
+  // What could not be agreed on any more is asked of the next generation.
+  if (holding_.has_value() &&
+      (holding_->checkpoint || holding_->then == proto::Boundary::THEN_LEAVE)) {
+    if (!next_.has_value()) next_.emplace();
+    next_->checkpoint |= holding_->checkpoint;
+    if (holding_->then == proto::Boundary::THEN_LEAVE) next_->then = holding_->then;
+    next_->reason = holding_->reason;
+  }
   holding_.reset();
-  next_.reset();
   for (auto& [id, member] : members_) {
     member.begun.reset();
     if (member.current) member.joined = false;
@@ -168,6 +187,9 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
     if (count < options_.workers || profilers < options_.profilers) return {};
   } else if (count < std::max(options_.min_workers, 1)) {
     return {};
+  } else if (first && generation_ == 0 && options_.needs_slot_zero &&
+             members_.at(workers.front()).process.slot() != 0) {
+    return {};
   }
   if (options_.max_workers > 0 && count > options_.max_workers)
     workers.resize(options_.max_workers);
@@ -190,7 +212,10 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
         kExitTraining);
   }
   last_start_step_ = start.start_step;
-  return {std::move(start)};
+  Orders orders;
+  orders.push_back(std::move(start));
+  Append(orders, HoldIfWanted());
+  return orders;
 }
 
 Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
@@ -207,16 +232,12 @@ Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
   for (size_t rank = 0; rank < start.workers.size(); ++rank) {
     Member& member = members_.at(start.workers[rank]);
     member.rank = static_cast<int>(rank);
-    if (!member.current) start.newcomers.push_back(member.process);
     if (member.completed < start.start_step) start.ranks_to_sync.push_back(member.rank);
   }
   const auto source = std::find_if(start.workers.begin(), start.workers.end(), [&](MemberId id) {
     return members_.at(id).completed == start.start_step;
   });
   start.source_rank = static_cast<int>(source - start.workers.begin());
-  for (MemberId id : start.profilers) {
-    if (!members_.at(id).current) start.newcomers.push_back(members_.at(id).process);
-  }
   for (auto& [id, member] : members_) {
     member.current = member.rank >= 0 || std::find(start.profilers.begin(), start.profilers.end(),
                                                    id) != start.profilers.end();
@@ -225,7 +246,7 @@ Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
   formed_ = true;
   world_size_ = static_cast<int>(start.workers.size());
   phase_ = Phase::kRunning;
-  holding_.reset();
+  leaving_ = false;
   return start;
 }
 
@@ -244,7 +265,7 @@ bool Membership::SomebodyWantsIn() const {
 
 Membership::Orders Membership::Request(bool checkpoint, proto::Boundary::Then then,
                                        const std::string& reason) {
-  if (phase_ != Phase::kRunning) return {};
+  if (phase_ == Phase::kOver) return {};
   if (!next_.has_value()) next_.emplace();
   next_->checkpoint |= checkpoint;
   if (then == proto::Boundary::THEN_LEAVE) next_->then = then;
@@ -253,30 +274,31 @@ Membership::Orders Membership::Request(bool checkpoint, proto::Boundary::Then th
 }
 
 Membership::Orders Membership::HoldIfWanted() {
-  if (phase_ != Phase::kRunning || holding_.has_value()) return {};
-  const bool regroup = options_.elastic() && SomebodyWantsIn();
+  if (phase_ != Phase::kRunning || holding_.has_value() || leaving_) return {};
+  // A checkpoint first: its parts must come from this generation.
+  const bool regroup = options_.elastic() && !next_.has_value() && SomebodyWantsIn();
   if (!next_.has_value() && !regroup) return {};
   holding_ = next_.value_or(Wish());
   next_.reset();
-  if (regroup && holding_->then == proto::Boundary::THEN_CONTINUE) {
+  if (regroup) {
     holding_->then = proto::Boundary::THEN_REGROUP;
-    if (holding_->reason.empty()) holding_->reason = "others join";
+    holding_->reason = "others join";
   }
   for (auto& [id, member] : members_) member.begun.reset();
   return {Hold{Ranks(), ++serial_}};
 }
 
-Membership::Orders Membership::OnHeld(MemberId id, int64_t serial, int64_t begun) {
+Membership::Orders Membership::OnHeld(MemberId id, int64_t serial, int64_t begun, absl::Time now) {
   auto found = members_.find(id);
   if (found == members_.end() || phase_ != Phase::kRunning || !holding_.has_value() ||
       serial != serial_ || found->second.rank < 0) {
     return {};
   }
   found->second.begun = begun;
-  return DecideIfHeld();
+  return DecideIfHeld(now);
 }
 
-Membership::Orders Membership::DecideIfHeld() {
+Membership::Orders Membership::DecideIfHeld(absl::Time now) {
   Boundary boundary;
   boundary.workers = Ranks();
   boundary.serial = serial_;
@@ -294,6 +316,7 @@ Membership::Orders Membership::DecideIfHeld() {
   }
   Orders orders;
   const bool regroup = boundary.then == proto::Boundary::THEN_REGROUP;
+  leaving_ = boundary.then == proto::Boundary::THEN_LEAVE;
   std::vector<MemberId> profilers;
   for (const auto& [id, member] : members_) {
     if (member.current && member.rank < 0) profilers.push_back(id);
@@ -304,9 +327,7 @@ Membership::Orders Membership::DecideIfHeld() {
     if (wish.then == proto::Boundary::THEN_CONTINUE) Append(orders, HoldIfWanted());
     return orders;
   }
-  const std::optional<Wish> pending = std::exchange(next_, std::nullopt);
-  BeginForming(forming_since_);
-  next_ = pending;
+  BeginForming(now);
   if (!profilers.empty()) orders.push_back(End{std::move(profilers), reason, {}});
   return orders;
 }

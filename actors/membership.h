@@ -41,6 +41,8 @@ class Membership {
     /// recover_timeout as many of them do as there are.
     bool recovering = false;
     absl::Duration recover_timeout = absl::Seconds(10);
+    /// The first slot's process alone knows what the job goes on from.
+    bool needs_slot_zero = false;
     int reset_limit = 0;  ///< changes of membership after which the job ends; 0 = never
     absl::Duration start_timeout = absl::Seconds(120);    ///< for the first generation
     absl::Duration elastic_timeout = absl::Seconds(600);  ///< below min_workers
@@ -60,7 +62,6 @@ class Membership {
     int64_t start_step = 0;
     int source_rank = 0;
     std::vector<int> ranks_to_sync;
-    std::vector<proto::ProcessInfo> newcomers;
   };
   /// The current generation is over for `members`: give up the step, and join again.
   struct End {
@@ -122,10 +123,13 @@ class Membership {
   bool formed() const { return formed_; }
   Orders OnLost(MemberId id, const std::string& how, absl::Time now);
   /// A rank cannot go on with the current generation although nobody is known to be lost: the link between two of
-  /// them broke, a deadline passed. \pre elastic
+  /// them broke, a deadline passed. On the way to a boundary those that have not come there give up. \pre elastic
   Orders OnTrouble(const std::string& cause, absl::Time now);
-  Orders OnHeld(MemberId id, int64_t serial, int64_t begun);
-  /// All ranks are to write a checkpoint, or to leave, at the next step that they can agree on.
+  Orders OnHeld(MemberId id, int64_t serial, int64_t begun, absl::Time now);
+  /// A process has a new line to us, `fresh` in the place of `old`. Nothing else changes.
+  void Rename(MemberId old, MemberId fresh);
+  /// All ranks are to write a checkpoint, or to leave, at the next step that they can agree on; asked of the
+  /// next generation while there is none.
   Orders Request(bool checkpoint, proto::Boundary::Then then, const std::string& reason);
   Orders OnTick(absl::Time now);
   /// The job is over, well or badly: nothing is decided any more.
@@ -151,7 +155,8 @@ class Membership {
   Orders EndGeneration(const std::string& reason, std::vector<proto::ProcessInfo> lost,
                        absl::Time now);
   Orders HoldIfWanted();
-  Orders DecideIfHeld();
+  Orders DecideIfHeld(absl::Time now);
+  Orders GiveUp(const std::string& reason, std::vector<proto::ProcessInfo> lost);
   Orders FailWith(proto::ProcessInfo culprit, const std::string& cause, int exit_code);
   void BeginForming(absl::Time now);
   std::vector<MemberId> Ranks() const;
@@ -174,6 +179,8 @@ class Membership {
   int64_t serial_ = 0;
   std::optional<Wish> holding_;  // a Hold is out
   std::optional<Wish> next_;     // asked for meanwhile
+  bool leaving_ =
+      false;  // ranks of this generation were told where to stop: nothing else is agreed
 };
 
 /// "rank 2 (host node02, pid 4711)", "profiler 0 (host node01, pid 12)", for messages to people.

@@ -255,9 +255,13 @@ absl::StatusOr<uint16_t> SecureMiddleman::Publish(const CoordinatorHandle& coord
                                                   const std::string& host, uint16_t port) {
   caf::scoped_actor self{system_};
   absl::StatusOr<uint16_t> result = absl::UnknownError("");
-  self->request(actor_, caf::infinite, caf::publish_atom::value, port,
-                caf::actor_cast<caf::strong_actor_ptr>(coordinator),
-                system_.message_types(coordinator), host, /*reuse=*/false)
+  self->request(
+          actor_, caf::infinite, caf::publish_atom::value, port,
+          caf::actor_cast<caf::strong_actor_ptr>(coordinator), system_.message_types(coordinator),
+          host,
+          // A coordinator that takes over finds its predecessor's connections in TIME_WAIT. Two listeners on
+          // one port are refused all the same.
+          /*reuse=*/true)
       .receive([&](uint16_t opened) { result = opened; },
                [&](caf::error& error) { result = absl::UnavailableError(system_.render(error)); });
   return result;

@@ -53,8 +53,6 @@ std::string Victims(const Finding& finding) {
 
 const char* PhaseName(proto::WorkPhase phase) {
   switch (phase) {
-    case proto::WORK_PHASE_STARTING:
-      return "start";
     case proto::WORK_PHASE_SYNC:
       return "sync";
     case proto::WORK_PHASE_DATA:

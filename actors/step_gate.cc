@@ -22,6 +22,11 @@ void StepGate::OnStart(const proto::StartGeneration& start) {
   unanswered_ = false;
   begun_ = start.start_step() - 1;
   decided_ = start.decided_window();
+  // A coordinator that was started again may not know of the newest ones, and gives their versions to others.
+  policies_.erase(
+      std::remove_if(policies_.begin(), policies_.end(),
+                     [&](const auto& one) { return one.version() > start.newest_version(); }),
+      policies_.end());
   if (start.policy().version() > 0) Keep(start.policy());
   // What the last reducer was offered and never used is offered again.
   due_ = DuePolicies();

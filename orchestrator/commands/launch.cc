@@ -223,6 +223,7 @@ absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
     supervisor.AllowRestarts(launch.job.world().max_restarts());
     Launch known = launch;
     known.coordinator_port = std::stoi(*port);
+    known.chaos.clear();  // whose faults have struck
     ChildSpec again = CoordinatorSpec(known, -1);
     again.argv.push_back("--recover");
     supervisor.AllowLeadRestart(std::move(again));

@@ -48,9 +48,9 @@ absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto
     path = newest->path;
   }
   SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, VerifyCheckpoint(path));
-  SLUICE_ASSIGN_OR_RETURN(resumed_, trainer.RestoreCheckpoint(path));
-  SLUICE_LOG(Info, "going on from ", path, ", ", resumed_.value, " steps completed");
-  join.set_completed_steps(resumed_.value);
+  SLUICE_ASSIGN_OR_RETURN(first_, trainer.RestoreCheckpoint(path));
+  SLUICE_LOG(Info, "going on from ", path, ", ", first_.value, " steps completed");
+  join.set_completed_steps(first_.value);
   // Windows and plans are numbered by the settings that made them.
   const bool same = google::protobuf::util::MessageDifferencer::Equals(manifest.job().compression(),
                                                                        job_.compression());
@@ -59,28 +59,32 @@ absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto
     proto::PolicyState& state = *join.mutable_policy_state();
     state = manifest.policy_state();
     // Windows that ended before, and were not decided, are in parts that belong to the old world.
-    const int64_t ended = resumed_.value / job_.compression().window_steps() - 1;
+    const int64_t ended = first_.value / job_.compression().window_steps() - 1;
     if (manifest.world_size() != job_.world().size()) {
       state.set_decided_window(std::max(state.decided_window(), ended));
     }
   }
-  return resumed_;
+  return first_;
 }
 
 absl::Status WorkerCheckpoints::StartGeneration(const proto::StartGeneration& start,
                                                 Trainer& trainer, Reducer& reducer) {
   rank_ = Rank(start.rank());
-  world_size_ = start.world_size();
-  generation_ = start.envelope().generation();
-  if (generation_ > 1 || start.start_step() == 0) return absl::OkStatus();
-  resumed_ = Step(start.start_step());
+  {
+    absl::MutexLock lock(&mu_);
+    world_size_ = start.world_size();
+    generation_ = start.envelope().generation();
+    settled_ = Step(-1);
+  }
+  first_ = Step(start.start_step());
+  if (start.envelope().generation() > 1 || start.start_step() == 0) return absl::OkStatus();
   const std::string& resume = job_.checkpoint().resume();
   const std::string path =
-      resume == "auto" ? absl::StrCat(root_, "/", CheckpointFolder(resumed_)) : resume;
+      resume == "auto" ? absl::StrCat(root_, "/", CheckpointFolder(first_)) : resume;
   SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
   if (rank_.value != 0) SLUICE_RETURN_IF_ERROR(trainer.RestoreBuffers(path));
   SLUICE_ASSIGN_OR_RETURN(const MergedReducerState state,
-                          ReducerStateFor(path, manifest, rank_, world_size_));
+                          ReducerStateFor(path, manifest, rank_, start.world_size()));
   if (rank_.value == 0) {
     for (const std::string& note : state.notes) SLUICE_LOG(Info, note);
   }
@@ -89,18 +93,30 @@ absl::Status WorkerCheckpoints::StartGeneration(const proto::StartGeneration& st
 
 bool WorkerCheckpoints::Due(Step completed) const {
   const int64_t every = job_.checkpoint().every_steps();
-  return every > 0 && completed > resumed_ && completed.value % every == 0;
+  return every > 0 && completed > first_ && completed.value % every == 0;
 }
 
 absl::Status WorkerCheckpoints::Write(Step completed, Trainer& trainer, Reducer& reducer) {
-  writer_.AwaitPart();
-  snapshot_ = absl::Now();
-  SLUICE_ASSIGN_OR_RETURN(std::vector<CheckpointBlob> files, trainer.CheckpointFiles(completed));
-  SLUICE_ASSIGN_OR_RETURN(std::string state, reducer.SaveState());
-  if (!state.empty()) files.push_back({ReducerFileName(rank_), std::move(state)});
   proto::CheckpointPart part;
   part.set_rank(static_cast<int32_t>(rank_.value));
   part.set_step(completed.value);
+  {
+    absl::MutexLock lock(&mu_);
+    part.mutable_envelope()->set_generation(generation_);
+    snapshot_ = absl::Now();
+  }
+  // A disk that hangs costs a checkpoint, not a collective that the others wait in.
+  const absl::Duration patience = absl::Seconds(job_.communication().timeout_seconds()) / 4;
+  if (!writer_.AwaitIdle(absl::Now() + patience)) {
+    part.set_error(absl::StrCat("the one before is still being written after ",
+                                absl::FormatDuration(patience), ": is the disk slow?"));
+    Settle(part.envelope().generation(), completed);
+    client_.Send(std::move(part));
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(std::vector<CheckpointBlob> files, trainer.CheckpointFiles(completed));
+  SLUICE_ASSIGN_OR_RETURN(std::string state, reducer.SaveState());
+  if (!state.empty()) files.push_back({ReducerFileName(rank_), std::move(state)});
   writer_.WritePart(completed, std::move(files),
                     [this, part](absl::StatusOr<std::vector<proto::CheckpointFile>> written) {
                       proto::CheckpointPart done = part;
@@ -108,21 +124,36 @@ absl::Status WorkerCheckpoints::Write(Step completed, Trainer& trainer, Reducer&
                         done.mutable_files()->Assign(written->begin(), written->end());
                       } else {
                         done.set_error(std::string(written.status().message()));
-                        absl::MutexLock lock(&mu_);
-                        settled_ = std::max(settled_, Step(done.step()));
+                        Settle(done.envelope().generation(), Step(done.step()));
                       }
                       client_.Send(std::move(done));
                     });
   return absl::OkStatus();
 }
 
+void WorkerCheckpoints::Settle(int64_t generation, Step completed) {
+  absl::MutexLock lock(&mu_);
+  if (generation == generation_) settled_ = std::max(settled_, completed);
+}
+
 void WorkerCheckpoints::Commit(const proto::CheckpointCommit& commit) {
+  const int64_t generation = commit.envelope().generation();
+  const Step step(commit.step());
+  if (commit.files().empty()) {  // a rank could not write its part: it is not to be waited for
+    Settle(generation, step);
+    return;
+  }
   proto::CheckpointManifest manifest;
-  manifest.set_step(commit.step());
-  manifest.set_world_size(world_size_);
-  manifest.set_generation(generation_);
+  absl::Time snapshot;
+  {
+    absl::MutexLock lock(&mu_);
+    manifest.set_world_size(world_size_);
+    snapshot = snapshot_;
+  }
+  manifest.set_step(step.value);
+  manifest.set_generation(generation);
   manifest.set_job_id(commit.envelope().job_id());
-  manifest.set_samples_seen(commit.step() * job_.training().global_batch());
+  manifest.set_samples_seen(step.value * job_.training().global_batch());
   *manifest.mutable_job() = job_;
   if (commit.has_policy_state()) {
     *manifest.mutable_policy_state() = commit.policy_state();
@@ -131,16 +162,16 @@ void WorkerCheckpoints::Commit(const proto::CheckpointCommit& commit) {
   int64_t bytes = 0;
   for (const proto::CheckpointFile& file : commit.files()) bytes += file.bytes();
   writer_.Commit(std::move(manifest), {commit.files().begin(), commit.files().end()},
-                 [this, step = commit.step(), bytes](absl::StatusOr<std::string> path) {
+                 [this, generation, step, bytes, snapshot](absl::StatusOr<std::string> path) {
                    proto::CheckpointDone done;
-                   done.set_step(step);
+                   done.mutable_envelope()->set_generation(generation);
+                   done.set_step(step.value);
                    done.set_bytes(bytes);
-                   done.set_seconds(absl::ToDoubleSeconds(absl::Now() - snapshot_));
+                   done.set_seconds(absl::ToDoubleSeconds(absl::Now() - snapshot));
                    if (path.ok()) done.set_path(*std::move(path));
                    if (!path.ok()) done.set_error(std::string(path.status().message()));
                    client_.Send(std::move(done));
-                   absl::MutexLock lock(&mu_);
-                   settled_ = std::max(settled_, Step(step));
+                   Settle(generation, step);
                  });
 }
 

@@ -42,7 +42,7 @@ class WorkerCheckpoints {
   /// \error as Reducer::SaveState and Trainer::CheckpointFiles
   absl::Status Write(Step completed, Trainer& trainer, Reducer& reducer);
 
-  /// All ranks' files are there. On rank 0.
+  /// All ranks' files are there, or, without files, one of them cannot be. On rank 0.
   void Commit(const proto::CheckpointCommit& commit);
 
   /// Waits until the checkpoint of `completed` steps is there, or cannot be; rank 0 alone knows.
@@ -52,17 +52,19 @@ class WorkerCheckpoints {
   bool AwaitWritten(absl::Duration patience) { return writer_.AwaitIdle(absl::Now() + patience); }
 
  private:
+  void Settle(int64_t generation, Step completed);
+
   const proto::JobConfig job_;
   const std::string root_;
   MemberClient& client_;
-  Step resumed_{0};
+  Step first_{0};  // of the generation
   Rank rank_{0};
-  int world_size_ = 1;
-  int64_t generation_ = 0;
-  absl::Time snapshot_;
   absl::Mutex mu_;
-  Step settled_ ABSL_GUARDED_BY(mu_){-1};  // newest one that is committed, or cannot be
-  CheckpointWriter writer_;                // last: its thread uses the above
+  int world_size_ ABSL_GUARDED_BY(mu_) = 1;
+  int64_t generation_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Time snapshot_ ABSL_GUARDED_BY(mu_);  // when the last part was taken
+  Step settled_ ABSL_GUARDED_BY(mu_){-1};     // newest one that is committed, or cannot be
+  CheckpointWriter writer_;                   // last: its thread uses the above
 };
 
 }  // namespace sluice

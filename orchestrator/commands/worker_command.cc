@@ -54,6 +54,7 @@ class Worker {
 
   int Run() {
     const absl::Status status = Train();
+    SetCheckpoints(nullptr);
     checkpoints_.reset();  // finishes what is being written, while there is a line to tell of it
     if (status.ok()) return kExitOk;
     return LeaveWithError(status, client_.get(), process_, completed_ - 1, &reporter_.unsent(),
@@ -76,13 +77,15 @@ class Worker {
     events.on_hold = [this](const proto::Hold& hold) { return gate_->OnHold(hold); };
     events.on_boundary = [this](const proto::Boundary& boundary) { gate_->OnBoundary(boundary); };
     events.on_commit = [this](const proto::CheckpointCommit& commit) {
-      checkpoints_->Commit(commit);
+      absl::MutexLock lock(&mu_);
+      if (live_checkpoints_ != nullptr) live_checkpoints_->Commit(commit);
     };
     events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
     SLUICE_ASSIGN_OR_RETURN(client_, ConnectToCoordinator(std::move(events), elastic()));
     SLUICE_RETURN_IF_ERROR(PrepareChaos());
     SLUICE_ASSIGN_OR_RETURN(trainer_, Trainer::Create(job_, Rank(0), 1));
     checkpoints_.emplace(job_, absl::GetFlag(FLAGS_run_directory), *client_);
+    SetCheckpoints(&*checkpoints_);
     SLUICE_ASSIGN_OR_RETURN(completed_, checkpoints_->Resume(process_.slot(), *trainer_, resume_));
     for (;;) {
       SLUICE_ASSIGN_OR_RETURN(const bool done, RunGeneration());
@@ -331,6 +334,11 @@ class Worker {
     if (live_reducer_ != nullptr) live_reducer_->Abort(cause);
   }
 
+  void SetCheckpoints(WorkerCheckpoints* checkpoints) {
+    absl::MutexLock lock(&mu_);
+    live_checkpoints_ = checkpoints;
+  }
+
   void SetReducer(Reducer* reducer) {
     absl::MutexLock lock(&mu_);
     live_reducer_ = reducer;
@@ -352,6 +360,8 @@ class Worker {
   std::optional<WorkerCheckpoints> checkpoints_;
   absl::Mutex mu_;
   Reducer* live_reducer_ ABSL_GUARDED_BY(mu_) = nullptr;  // reducer_ while it may be aborted
+  WorkerCheckpoints* live_checkpoints_ ABSL_GUARDED_BY(mu_) =
+      nullptr;  // checkpoints_ while it takes commits
   std::string abort_cause_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };

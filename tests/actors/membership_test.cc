@@ -135,8 +135,8 @@ TEST_F(MembershipTest, ANewcomerIsTakenInAtABoundaryThatNoRankHasPassed) {
   const Orders hold = Join(5, 2);
   ASSERT_NE(Find<Membership::Hold>(hold), nullptr);
   const int64_t serial = Find<Membership::Hold>(hold)->serial;
-  EXPECT_TRUE(membership_->OnHeld(0, serial, 17).empty());
-  const Orders orders = membership_->OnHeld(1, serial, 16);
+  EXPECT_TRUE(membership_->OnHeld(0, serial, 17, now_).empty());
+  const Orders orders = membership_->OnHeld(1, serial, 16, now_);
   const auto* boundary = Find<Membership::Boundary>(orders);
   ASSERT_NE(boundary, nullptr);
   EXPECT_EQ(boundary->before_step, 18);
@@ -154,8 +154,8 @@ TEST_F(MembershipTest, NobodyIsTakenInAfterTheLastStep) {
   JoinAll(2);
   const Orders hold = Join(5, 2);
   const int64_t serial = Find<Membership::Hold>(hold)->serial;
-  membership_->OnHeld(0, serial, kTotalSteps);
-  const Orders orders = membership_->OnHeld(1, serial, kTotalSteps - 1);
+  membership_->OnHeld(0, serial, kTotalSteps, now_);
+  const Orders orders = membership_->OnHeld(1, serial, kTotalSteps - 1, now_);
   const auto* boundary = Find<Membership::Boundary>(orders);
   ASSERT_NE(boundary, nullptr);
   EXPECT_EQ(boundary->then, proto::Boundary::THEN_CONTINUE);
@@ -244,8 +244,8 @@ TEST_F(MembershipTest, ARequestedCheckpointIsAgreedLikeABoundary) {
   JoinAll(2);
   const Orders hold = membership_->Request(true, proto::Boundary::THEN_LEAVE, "SIGTERM");
   const int64_t serial = Find<Membership::Hold>(hold)->serial;
-  membership_->OnHeld(0, serial, 3);
-  const Orders orders = membership_->OnHeld(1, serial, 3);
+  membership_->OnHeld(0, serial, 3, now_);
+  const Orders orders = membership_->OnHeld(1, serial, 3, now_);
   const auto* boundary = Find<Membership::Boundary>(orders);
   ASSERT_NE(boundary, nullptr);
   EXPECT_TRUE(boundary->checkpoint);
@@ -432,7 +432,7 @@ class Cluster {
       Leave(proc);
     } else if (message.kind == Message::kHold) {
       proc.hold = message.serial;
-      Obey(membership_->OnHeld(id, message.serial, proc.begun));
+      Obey(membership_->OnHeld(id, message.serial, proc.begun, now_));
     } else if (proc.hold == message.serial) {
       if (message.number <= proc.begun && message.then != proto::Boundary::THEN_CONTINUE) {
         error_ = "a boundary that a rank has passed";
