@@ -261,7 +261,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::
   const auto& all = membership_.members();
   const bool ranks = std::any_of(end.members.begin(), end.members.end(),
                                  [&](MemberId id) { return all.at(id).rank >= 0; });
-  if (ranks || !end.lost.empty()) {  // otherwise they know it from the boundary, and so does the observer
+  if (ranks ||
+      !end.lost.empty()) {  // otherwise they know it from the boundary, and so does the observer
     regrouping_since_ = clock_();
     observer_->OnRegroup(end.reason, end.lost);
   }

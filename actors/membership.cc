@@ -97,6 +97,7 @@ Membership::Orders Membership::OnTrouble(const std::string& cause, absl::Time no
 Membership::Orders Membership::EndGeneration(const std::string& reason,
                                              std::vector<proto::ProcessInfo> lost, absl::Time now) {
   ++resets_;
+  last_end_ = reason;
   if (options_.reset_limit > 0 && resets_ > options_.reset_limit) {
     return FailWith(
         lost.empty() ? proto::ProcessInfo() : lost.front(),
@@ -182,7 +183,7 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
     return FailWith(
         {},
         absl::StrCat("no step was completed in ", fruitless_, " generations in a row; step ",
-                     start.start_step, " cannot be passed"),
+                     start.start_step, " cannot be passed. The last one ended because ", last_end_),
         kExitTraining);
   }
   last_start_step_ = start.start_step;
@@ -299,6 +300,7 @@ Membership::Orders Membership::DecideIfHeld() {
     if (wish.then == proto::Boundary::THEN_CONTINUE) Append(orders, HoldIfWanted());
     return orders;
   }
+  last_end_ = reason;
   const std::optional<Wish> pending = std::exchange(next_, std::nullopt);
   BeginForming(forming_since_);
   next_ = pending;
