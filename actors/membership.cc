@@ -113,6 +113,7 @@ Membership::Orders Membership::OnTrouble(const std::string& cause, absl::Time no
 Membership::Orders Membership::EndGeneration(const std::string& reason,
                                              std::vector<proto::ProcessInfo> lost, absl::Time now) {
   ++resets_;
+  last_end_ = reason;
   if (options_.reset_limit > 0 && resets_ > options_.reset_limit) {
     return FailWith(
         lost.empty() ? proto::ProcessInfo() : lost.front(),
@@ -208,7 +209,7 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
     return FailWith(
         {},
         absl::StrCat("no step was completed in ", fruitless_, " generations in a row; step ",
-                     start.start_step, " cannot be passed"),
+                     start.start_step, " cannot be passed. The last one ended because ", last_end_),
         kExitTraining);
   }
   last_start_step_ = start.start_step;
@@ -327,6 +328,7 @@ Membership::Orders Membership::DecideIfHeld(absl::Time now) {
     if (wish.then == proto::Boundary::THEN_CONTINUE) Append(orders, HoldIfWanted());
     return orders;
   }
+  last_end_ = reason;
   BeginForming(now);
   if (!profilers.empty()) orders.push_back(End{std::move(profilers), reason, {}});
   return orders;

@@ -174,6 +174,7 @@ class Membership {
   absl::Time forming_since_;
   bool given_up_ = false;  // the generation's ranks were told to give up the step that they are in
   int resets_ = 0;
+  std::string last_end_;  // why the last generation ended
   int64_t last_start_step_ = -1;
   int fruitless_ = 0;  // generations in a row without a completed step
   int64_t serial_ = 0;

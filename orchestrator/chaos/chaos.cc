@@ -66,8 +66,8 @@ bool Chaos::Due(const Fault& fault, Step step) const {
     return from_start &&
            effects_.clock() - first_time_ >= absl::Seconds(fault.what.after_seconds());
   }
-  return step.value >= fault.what.at_step() &&
-         (from_start || first_step_->value < fault.what.at_step());
+  const int64_t begins = first_step_->value - (fault.what.again() == "on" ? 1 : 0);
+  return step.value >= fault.what.at_step() && (from_start || begins < fault.what.at_step());
 }
 
 void Chaos::OnStep(Step step) {

@@ -514,7 +514,7 @@ TEST_F(CoordinatorStateTest, RandomSchedulesEndOnceAndNeverWriteToTheLost) {
   }
 }
 
-class ElasticTest : public CoordinatorStateTest {
+class GenerationsTest : public CoordinatorStateTest {
  protected:
   void MakeElastic(int workers, int min_workers, int profilers) {
     proto::JobConfig job = DefaultJob(workers);
@@ -529,7 +529,7 @@ class ElasticTest : public CoordinatorStateTest {
   }
 };
 
-TEST_F(ElasticTest, SurvivorsAreToldAndFormTheNextGeneration) {
+TEST_F(GenerationsTest, SurvivorsAreToldAndFormTheNextGeneration) {
   MakeElastic(3, 1, 0);
   JoinAll(3, 0);
   const auto ended = state_->OnLost(1, "killed");
@@ -545,7 +545,7 @@ TEST_F(ElasticTest, SurvivorsAreToldAndFormTheNextGeneration) {
   EXPECT_THAT(observer_.started->ranks_to_sync(), testing::ElementsAre(0));
 }
 
-TEST_F(ElasticTest, StepsThatALostRankDidNotReportAreCompletedFromTheOthers) {
+TEST_F(GenerationsTest, StepsThatALostRankDidNotReportAreCompletedFromTheOthers) {
   MakeElastic(2, 1, 0);
   JoinAll(2, 0);
   state_->OnStepReport(0, ReportOf(0, 0, 0.25));
@@ -558,7 +558,7 @@ TEST_F(ElasticTest, StepsThatALostRankDidNotReportAreCompletedFromTheOthers) {
                    0.5);  // half of the batch is known: the rest is taken to be alike
 }
 
-TEST_F(ElasticTest, MessagesOfTheGenerationBeforeAreDropped) {
+TEST_F(GenerationsTest, MessagesOfTheGenerationBeforeAreDropped) {
   MakeElastic(2, 1, 0);
   JoinAll(2, 0);
   state_->OnLost(1, "killed");
@@ -568,7 +568,7 @@ TEST_F(ElasticTest, MessagesOfTheGenerationBeforeAreDropped) {
   EXPECT_EQ(state_->dropped(), 1);
 }
 
-TEST_F(ElasticTest, ABrokenLinkRegroupsEverybodyAfterAGrace) {
+TEST_F(GenerationsTest, ABrokenLinkRegroupsEverybodyAfterAGrace) {
   MakeElastic(2, 1, 0);
   JoinAll(2, 0);
   proto::Failure failure;
@@ -581,7 +581,7 @@ TEST_F(ElasticTest, ABrokenLinkRegroupsEverybodyAfterAGrace) {
   EXPECT_TRUE(observer_.ends.empty());
 }
 
-TEST_F(ElasticTest, AProcessThatMadeANewLineTakesThePlaceOfItsOldOne) {
+TEST_F(GenerationsTest, AProcessThatMadeANewLineTakesThePlaceOfItsOldOne) {
   MakeElastic(2, 1, 0);
   JoinAll(2, 0);
   state_->OnJoin(0, Again(0, 0, 1));  // gives up by itself

@@ -214,6 +214,7 @@ TEST_F(MembershipTest, AStepThatNobodyPassesEndsTheJob) {
   const auto* fail = Find<Membership::Fail>(orders);
   ASSERT_NE(fail, nullptr);
   EXPECT_THAT(fail->cause, HasSubstr("step 5 cannot be passed"));
+  EXPECT_THAT(fail->cause, HasSubstr("because a link broke"));
 }
 
 TEST_F(MembershipTest, WithoutAnyHolderOfTheStateThereIsNothingToGoOnFrom) {

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""SIGINT and SIGTERM end everything cleanly; a frozen worker and a start that fails are named."""
+"""SIGINT and SIGTERM end everything in good order; a frozen worker and a start that fails are named."""
 
 import os
 import signal
@@ -10,23 +10,46 @@ from cluster import SMALL, Job, check, run_tests
 ENDLESS = SMALL + ["training.steps=100000", "report.every_steps=1"]
 
 
-def stop_with(number, code):
-    job = Job(2, ENDLESS)
+def stop_with(number, sets=()):
+    job = Job(2, ENDLESS + list(sets))
     job.wait_for_step(3)
     os.kill(job.process.pid, number)
-    job.wait_gone(30)
-    check(job.process.returncode == code, f"{job.process.returncode}, not {code}:\n{job.stderr()}")
+    job.wait_gone(60)
+    return job
+
+
+def in_good_order(number):
+    job = stop_with(number)
+    check(job.process.returncode == 0, f"{job.process.returncode}, not 0:\n{job.stderr()}")
     summary = job.summary()
-    check(summary["failed"] is True and "stopped by" in summary["cause"], summary)
+    check(summary["failed"] is False and signal.Signals(number).name in summary["stopped_by"], summary)
+    check(os.path.isfile(os.path.join(summary["checkpoint"], "manifest.pb.json")), summary)
     job.close()
 
 
-def interrupt_ends_with_130():
-    stop_with(signal.SIGINT, 130)
+def interrupt_writes_a_checkpoint_and_ends_with_0():
+    in_good_order(signal.SIGINT)
 
 
-def terminate_ends_with_143():
-    stop_with(signal.SIGTERM, 143)
+def terminate_writes_a_checkpoint_and_ends_with_0():
+    in_good_order(signal.SIGTERM)
+
+
+def without_grace(number, code):
+    job = stop_with(number, ["checkpoint.grace_seconds=0"])
+    check(job.process.returncode == code, f"{job.process.returncode}, not {code}:\n{job.stderr()}")
+    summary = job.summary()
+    check(summary["failed"] is True and "stopped by" in summary["cause"], summary)
+    check(not os.path.exists(os.path.join(job.run_directory, "checkpoints", "latest")), summary)
+    job.close()
+
+
+def without_grace_interrupt_ends_with_130():
+    without_grace(signal.SIGINT, 130)
+
+
+def without_grace_terminate_ends_with_143():
+    without_grace(signal.SIGTERM, 143)
 
 
 def a_second_interrupt_kills_at_once():
@@ -74,6 +97,8 @@ def a_diverging_loss_is_named_with_rank_and_step():
     job.close()
 
 
-run_tests([interrupt_ends_with_130, terminate_ends_with_143, a_second_interrupt_kills_at_once,
+run_tests([interrupt_writes_a_checkpoint_and_ends_with_0, terminate_writes_a_checkpoint_and_ends_with_0,
+           without_grace_interrupt_ends_with_130, without_grace_terminate_ends_with_143,
+           a_second_interrupt_kills_at_once,
            a_frozen_worker_is_named_and_nothing_stays, missing_data_is_named_and_ends_the_job,
            a_diverging_loss_is_named_with_rank_and_step])

@@ -23,7 +23,7 @@ def run_with(np, sets, faults, timeout=240):
 
 def findings(job):
     events = [line for line in job.json_lines() if line["event"] == "stall"]
-    check(events == job.recorded("events.jsonl"), "events.jsonl differs from standard output")
+    check(events == job.events("stall"), "events.jsonl differs from standard output")
     return events
 
 

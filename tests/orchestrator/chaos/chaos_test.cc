@@ -61,6 +61,15 @@ TEST_F(ChaosTest, WhoComesBackIsNotStruckByTheSameFault) {
   EXPECT_THAT(log_, ElementsAre("kill at 7"));
 }
 
+TEST_F(ChaosTest, AFaultThatComesAgainStrikesWhoBeginsWithItsStep) {
+  Chaos back = Make("{fault: kill, at_step: 5, rank: 1, again: on}");
+  Run(back, 5, 20);
+  EXPECT_THAT(log_, ElementsAre("kill at 5"));
+  Chaos past = Make("{fault: kill, at_step: 5, rank: 1, again: on}");
+  Run(past, 6, 20);
+  EXPECT_EQ(log_.size(), 1u);
+}
+
 TEST_F(ChaosTest, ADelayLastsForItsSteps) {
   Chaos chaos = Make("{fault: delay, after_seconds: 2, rank: 1, milliseconds: 30, for_steps: 2}");
   Run(chaos, 0, 10);

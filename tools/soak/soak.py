@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+"""Trains under random faults, and checks that nothing is lost: an elastic job whose workers and profiler are killed
+and frozen, one fault after the other, until it is through by itself.
+
+    bazel run //tools/soak -- --minutes 10
+
+First the same job runs without faults: its accuracy is what the other one's is compared with.
+Faults: kill (one worker), kill two (workers, at once), freeze (SIGSTOP until it is dropped, then SIGCONT),
+pause (SIGSTOP for 2 s at the most: nobody may be dropped), profiler (killed). Ends with 1 if a check fails.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.abspath("tests/e2e"))
+from cluster import SMALL, Job, check  # noqa: E402
+
+KINDS = {"kill": 4, "kill two": 2, "freeze": 1, "pause": 2, "profiler": 1}  # by weight
+# Time that a fault may take until it is noticed, and until everybody is back, before it counts as a hang.
+HANGS = 180
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10, help="length of each of both runs, about")
+    parser.add_argument("--steps", type=int, default=0, help="length in steps, instead")
+    parser.add_argument("--np", type=int, default=4)
+    parser.add_argument("--faults", type=int, default=0, help="at most; 0 = as many as there is time for")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="comma list of: " + ", ".join(KINDS))
+    parser.add_argument("--gap", type=float, default=5, help="seconds between faults, at most")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--margin", type=float, default=0.05, help="of accuracy")
+    parser.add_argument("--step-milliseconds", type=int, default=0, help="slows steps down to this, at least")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+ARGS = parse()
+RANDOM = random.Random(ARGS.seed)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def settings(steps):
+    return SMALL + [f"training.steps={steps}", "report.every_steps=1", "checkpoint.at_end=off"]
+
+
+def delay():
+    if ARGS.step_milliseconds <= 0:
+        return []
+    return [f"fault: delay, at_step: 0, rank: 0, milliseconds: {ARGS.step_milliseconds}, for_steps: 1000000"]
+
+
+def without_faults(steps, chaos):
+    job = Job(ARGS.np, settings(steps), chaos=chaos)
+    check(job.wait(3600) == 0, job.stderr())
+    summary = job.summary()
+    job.close()
+    return summary
+
+
+class Events:
+    """Follows the events.jsonl of a running job."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def all(self):
+        path = os.path.join(self.job.run_directory, "events.jsonl")
+        if not os.path.exists(path):
+            return []
+        with open(path) as file:
+            return [json.loads(line) for line in file.read().splitlines(True) if line.endswith("\n")]
+
+    def after(self, when, kind, accept=lambda event: True):
+        """The first of that kind since `when` that is accepted, or None."""
+        found = (one for one in self.all() if one["event"] == kind and one["time"] >= when and accept(one))
+        return next(found, None)
+
+    def await_after(self, when, kind, accept=lambda event: True):
+        """As above, waiting for it. None: the job ended before. """
+        deadline = time.monotonic() + HANGS
+        while time.monotonic() < deadline:
+            over = self.job.process.poll() is not None
+            event = self.after(when, kind, accept)
+            if event is not None or over:
+                return event
+            time.sleep(0.02)
+        raise AssertionError(f"no {kind} in {HANGS} s:\n{self.job.stderr()[-3000:]}")
+
+    def generation(self):
+        return next((one for one in reversed(self.all()) if one["event"] == "generation"), None)
+
+
+def is_whole(event):
+    """All workers and the profiler take part."""
+    roles = [one["role"] for one in event["processes"]]
+    return roles.count("worker") == ARGS.np and "profiler" in roles
+
+
+def send(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def strike(job, events):
+    """One fault, until everybody is back. None: the job was over before it showed."""
+    generation = events.generation()
+    workers = [one for one in generation["processes"] if one["role"] == "worker"]
+    kind = RANDOM.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    victims = RANDOM.sample(workers, min(2, ARGS.np - 1) if kind == "kill two" else 1)
+    if kind == "profiler":
+        victims = [one for one in generation["processes"] if one["role"] == "profiler"]
+    pids = [one["pid"] for one in victims]
+    # The events' own clock; what is told of slots and steps is for people.
+    begin = time.time()
+    fault = {"kind": kind, "slots": [one["slot"] for one in victims], "time": begin}
+    say(f"{kind}: " + ", ".join(f"{one['role']} {one['slot']} (pid {one['pid']})" for one in victims))
+    send(pids, signal.SIGSTOP if kind in ("freeze", "pause") else signal.SIGKILL)
+    if kind == "pause":
+        time.sleep(RANDOM.uniform(0.2, 2))
+        send(pids, signal.SIGCONT)
+        lost = events.after(begin, "regroup", lambda one: any(p["pid"] in pids for p in one["lost"]))
+        check(lost is None, f"dropped after a pause: {lost}")
+        return fault
+    if kind == "profiler":  # the generation goes on without it
+        back = events.await_after(begin, "generation", is_whole)
+        if back is None:
+            return None
+        return dict(fault, back_seconds=back["time"] - begin)
+    lost = events.await_after(begin, "regroup")
+    again = events.await_after(begin, "generation") if lost is not None else None
+    if kind == "freeze":
+        send(pids, signal.SIGCONT)
+    back = events.await_after(begin, "generation", is_whole) if again is not None else None
+    if back is None:
+        return None
+    return dict(fault, detection_seconds=lost["time"] - begin, recovery_seconds=again["time"] - lost["time"],
+                back_seconds=back["time"] - begin)
+
+
+def with_faults(steps, chaos):
+    job = Job(ARGS.np, settings(steps), chaos=chaos, flags=["--min-np", "1", "--max-restarts", "100000"])
+    events = Events(job)
+    faults = []
+    job.wait_for_step(5, HANGS)
+    while job.process.poll() is None and (ARGS.faults == 0 or len(faults) < ARGS.faults):
+        time.sleep(RANDOM.uniform(0.2, ARGS.gap))
+        # The last tenth is left for everybody to be back, and for the plans.
+        if job.process.poll() is not None or job.steps()[-1]["step"] > 0.9 * steps:
+            break
+        fault = strike(job, events)
+        if fault is not None:
+            faults.append(fault)
+    code = job.wait(3600)
+    check(code == 0, f"the job ended with {code}:\n{job.stderr()[-5000:]}")
+    check(job.children() == {}, f"left: {job.children()}")
+    summary = job.summary()
+    there = [line["step"] for line in job.recorded("metrics.jsonl")]
+    check(there == list(range(steps)), f"{len(there)} steps of {steps}: some were lost, or came twice")
+    check(summary["replicas_identical"], summary)
+    begins = [one["start_step"] for one in events.all() if one["event"] == "generation"]
+    check(begins == sorted(begins), f"generations began at {begins}")
+    job.close()
+    return summary, faults
+
+
+def spread(faults, key):
+    values = [one[key] for one in faults if key in one]
+    if not values:
+        return ""
+    return f"{statistics.median(values):.2f} ({max(values):.2f})"
+
+
+def table(faults):
+    lines = ["| fault | times | noticed after, s | next generation after that, s | everybody back after, s |",
+             "| --- | ---: | ---: | ---: | ---: |"]
+    for kind in KINDS:
+        mine = [one for one in faults if one["kind"] == kind]
+        if mine:
+            lines.append(f"| {kind} | {len(mine)} | {spread(mine, 'detection_seconds')} | "
+                         f"{spread(mine, 'recovery_seconds')} | {spread(mine, 'back_seconds')} |")
+    return "\n".join(lines)
+
+
+def main():
+    say(f"seed {ARGS.seed}")
+    chaos = delay()
+    steps = ARGS.steps
+    if steps == 0:
+        seconds = without_faults(60, chaos)["step_seconds"]
+        steps = max(60, int(60 * ARGS.minutes / seconds))
+        say(f"{1e3 * seconds:.0f} ms per step: {steps} steps")
+    base = without_faults(steps, chaos)
+    say(f"without faults: accuracy {base['test_accuracy']:.4f} in {base['wall_seconds']:.0f} s")
+    summary, faults = with_faults(steps, chaos)
+    check(faults, "the job was over before the first fault")
+    check(summary["test_accuracy"] > base["test_accuracy"] - ARGS.margin,
+          f"accuracy {summary['test_accuracy']}, without faults {base['test_accuracy']}")
+    result = {"seed": ARGS.seed, "np": ARGS.np, "steps": steps, "faults": faults,
+              "generations": summary["generations"], "test_accuracy": summary["test_accuracy"],
+              "fault_free_accuracy": base["test_accuracy"], "wall_seconds": summary["wall_seconds"],
+              "fault_free_wall_seconds": base["wall_seconds"], "regroup_seconds": summary["regroup_seconds"]}
+    if ARGS.json:
+        print(json.dumps(result))
+        return
+    print(table(faults))
+    print(f"\nMedian (worst). {len(faults)} faults, {summary['generations']} generations, seed {ARGS.seed}; {ARGS.np} workers, "
+          f"{steps} steps in {summary['wall_seconds']:.0f} s, without faults {base['wall_seconds']:.0f} s; accuracy "
+          f"{100 * summary['test_accuracy']:.2f} %, without faults {100 * base['test_accuracy']:.2f} %; every step there "
+          "once, replicas identical.")
+
+
+WEIGHTS = {kind: KINDS[kind] for kind in ARGS.kinds.split(",") if kind in KINDS}
+if not WEIGHTS or len(WEIGHTS) != len(ARGS.kinds.split(",")):
+    raise SystemExit(f"--kinds {ARGS.kinds}: expected some of {', '.join(KINDS)}")
+try:
+    main()
+except AssertionError as error:
+    raise SystemExit(f"FAILED (seed {ARGS.seed}): {error}")
