@@ -74,9 +74,10 @@ absl::StatusOr<std::vector<HostSlots>> HostsOf(const CommandLine& line) {
   }
   if (!list.empty()) return ParseHostList(list);
   if (path.empty()) return std::vector<HostSlots>{{"localhost", std::max(1, np)}};
-  SLUICE_ASSIGN_OR_RETURN(HostFile file, LoadHostFile(path));
-  for (const std::string& note : file.notes) SLUICE_LOG(Info, note);
-  return std::move(file.hosts);
+  auto file = LoadHostFile(path);
+  if (!file.ok()) return absl::FailedPreconditionError(file.status().message());
+  for (const std::string& note : file->notes) SLUICE_LOG(Info, note);
+  return std::move(file->hosts);
 }
 
 absl::StatusOr<Wish> ReadWish(const CommandLine& line) {
@@ -97,6 +98,9 @@ absl::StatusOr<Wish> ReadWish(const CommandLine& line) {
   SLUICE_ASSIGN_OR_RETURN(wish.self, OwnPath());
   const auto job = line.positional.empty() ? ParseJob("", JobFormat::kYaml, "job", line.sets)
                                            : LoadJob(line.positional.front(), line.sets);
+  if (!job.ok() && !line.positional.empty()) {
+    return absl::FailedPreconditionError(job.status().message());
+  }
   SLUICE_RETURN_IF_ERROR(job.status());
   wish.survey.folder = job->checkpoint().directory();
   if (wish.survey.folder.empty()) wish.survey.folder = absl::GetFlag(FLAGS_run_directory);
@@ -174,15 +178,20 @@ class Preflight {
     const std::string& name = wish_.hosts[i].host;
     const CommandResult& result = sessions_.result(i);
     CheckRow row{Outcome::kFailed, "reachable", {name}, "", "", kExitUnreachable};
+    row.advice = absl::StrCat("Try: ", TryLine(wish_.ssh, name));
+    if (result.timed_out) {
+      // Without JudgeSsh, which would ask the name service: that may be what does not answer.
+      row.what = absl::StrCat("SL1001 no answer after ",
+                              absl::FormatDuration(absl::Trunc(result.elapsed, absl::Seconds(1))));
+      return row;
+    }
     const absl::Status trouble = JudgeSsh(wish_.ssh, name, result);
     switch (trouble.code()) {
       case absl::StatusCode::kUnavailable:
         row.what = absl::StrCat("SL1001 ", trouble.message());
-        row.advice = absl::StrCat("Try: ", TryLine(wish_.ssh, name));
         break;
       case absl::StatusCode::kUnauthenticated:
         row.what = std::string(trouble.message());
-        row.advice = absl::StrCat("Try: ", TryLine(wish_.ssh, name));
         row.exit_code = kExitPermission;
         break;
       default:

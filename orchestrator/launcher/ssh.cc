@@ -50,8 +50,11 @@ Verdict Judge(const CommandResult& result) {
   return Verdict::kUnreachable;
 }
 
-std::string Address(const std::string& host, int port) {
-  const std::vector<std::string> addresses = Resolve(host);
+std::string Address(const std::string& host, int port, const CommandResult& result) {
+  // Not to be asked again where ssh failed: that may take as long once more.
+  const std::vector<std::string> addresses = absl::StrContains(result.err, "Could not resolve")
+                                                 ? std::vector<std::string>()
+                                                 : Resolve(host);
   if (addresses.empty()) return "no address in the name service";
   return absl::StrCat(addresses.front(), " port ", port == 0 ? 22 : port);
 }
@@ -145,7 +148,7 @@ absl::Status JudgeSsh(const SshOptions& options, const std::string& host,
                        ". Log in once by hand, or trust new hosts with --ssh-accept-new"));
     case Verdict::kUnreachable:
       return absl::UnavailableError(
-          absl::StrCat(host, " (", Address(host, options.port), "): ", LastWords(result)));
+          absl::StrCat(host, " (", Address(host, options.port, result), "): ", LastWords(result)));
   }
   return absl::OkStatus();
 }

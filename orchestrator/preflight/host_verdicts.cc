@@ -193,19 +193,20 @@ std::vector<CheckRow> JudgeHosts(const HostFacts& self, const std::vector<Checke
   int workers = 0;
   for (const CheckedHost& host : hosts) workers += host.slots;
   std::vector<CheckRow> rows;
-  for (const CheckedHost& host : hosts) {
-    rows.push_back(Program(self, host));
-    rows.push_back(Libraries(self, host));
-    rows.push_back(Clock(host));
-    rows.push_back(SharedMemory(host));
-    rows.push_back(OpenFiles(host, workers));
-    rows.push_back(LockedMemory(host));
-    rows.push_back(Memory(host));
-    rows.push_back(Processor(self, host));
-    rows.push_back(Gpus(hosts, host));
-    rows.push_back(Interfaces(host));
-    rows.push_back(Folder(host));
-  }
+  const auto judge = [&](auto check) {
+    for (const CheckedHost& host : hosts) rows.push_back(check(host));
+  };
+  judge([&](const CheckedHost& host) { return Program(self, host); });
+  judge([&](const CheckedHost& host) { return Libraries(self, host); });
+  judge(Clock);
+  judge(SharedMemory);
+  judge([&](const CheckedHost& host) { return OpenFiles(host, workers); });
+  judge(LockedMemory);
+  judge(Memory);
+  judge([&](const CheckedHost& host) { return Processor(self, host); });
+  judge([&](const CheckedHost& host) { return Gpus(hosts, host); });
+  judge(Interfaces);
+  judge(Folder);
   return rows;
 }
 

@@ -19,10 +19,10 @@ std::string Numbers(const LinkFacts& link) {
                          link.to_a / 1e6);
 }
 
-// Of the speeds, the middle one; of an even number the higher.
-double Median(std::vector<double> speeds) {
+// What a third of the links reach. Not the median: of three hosts a slow one spoils two of the three links.
+double UsualSpeed(std::vector<double> speeds) {
   std::sort(speeds.begin(), speeds.end());
-  return speeds.empty() ? 0 : speeds[speeds.size() / 2];
+  return speeds.empty() ? 0 : speeds[speeds.size() * 2 / 3];
 }
 
 bool OtherWayWorks(const std::vector<LinkFacts>& links, const LinkFacts& link) {
@@ -39,9 +39,9 @@ std::vector<CheckRow> JudgeLinks(const std::vector<std::string>& names,
   for (const LinkFacts& link : links) {
     if (Measured(link)) speeds.push_back(Speed(link));
   }
-  const double median = Median(speeds);
+  const double usual = UsualSpeed(speeds);
   const auto slow = [&](const LinkFacts& link) {
-    return Measured(link) && Speed(link) < kSlowLink * median;
+    return Measured(link) && Speed(link) < kSlowLink * usual;
   };
   // A host is to blame if it has several links, and all are slow.
   std::vector<int> links_of(names.size()), slow_of(names.size());
@@ -65,9 +65,9 @@ std::vector<CheckRow> JudgeLinks(const std::vector<std::string>& names,
     rows.push_back({Outcome::kRemark,
                     "network",
                     {names[host]},
-                    absl::StrFormat("SL1013 slow: at most %.1f MB/s to each of %d hosts, the "
-                                    "median of all pairs is %.1f MB/s",
-                                    best / 1e6, links_of[host], median / 1e6),
+                    absl::StrFormat("SL1013 slow: at most %.1f MB/s to each of %d hosts, others "
+                                    "reach %.1f MB/s",
+                                    best / 1e6, links_of[host], usual / 1e6),
                     "Look at its link's speed and errors (ethtool)",
                     0});
   }
@@ -85,13 +85,12 @@ std::vector<CheckRow> JudgeLinks(const std::vector<std::string>& names,
                       kExitUnreachable});
     } else if (Measured(link)) {
       const bool remark = slow(link) && !blamed(link.a) && !blamed(link.b);
-      rows.push_back(
-          {remark ? Outcome::kRemark : Outcome::kPassed,
-           "network",
-           {absl::StrCat(names[link.a], " - ", names[link.b])},
-           absl::StrCat(remark ? "SL1013 slow: " : "", Numbers(link)),
-           remark ? absl::StrFormat("The median of all pairs is %.1f MB/s", median / 1e6) : "",
-           0});
+      rows.push_back({remark ? Outcome::kRemark : Outcome::kPassed,
+                      "network",
+                      {absl::StrCat(names[link.a], " - ", names[link.b])},
+                      absl::StrCat(remark ? "SL1013 slow: " : "", Numbers(link)),
+                      remark ? absl::StrFormat("Others reach %.1f MB/s", usual / 1e6) : "",
+                      0});
     }
   }
   return rows;

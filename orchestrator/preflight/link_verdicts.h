@@ -18,7 +18,7 @@ struct LinkFacts {
   double to_a = 0, to_b = 0;  ///< bytes per second; 0: not measured
 };
 
-/// A link below this part of the median of all is slow.
+/// A link below this part of what a third of all links reach is slow.
 inline constexpr double kSlowLink = 0.5;
 
 /// Rows of all links; a host whose links are all slow is named instead of them. Pure.

@@ -43,6 +43,12 @@ TEST(JudgeLinks, AHostWithTwoSlowLinksIsNamed) {
   EXPECT_THAT(bad[0].what, HasSubstr("at most 12.0 MB/s to each of 2 hosts"));
 }
 
+TEST(JudgeLinks, OfThreeHostsTheSlowOneIsNamedAlthoughMostLinksAreSlow) {
+  const auto bad = NotPassed({Link(1, 2, 6e6), Link(0, 2, 6e6), Link(0, 1, 100e6)});
+  ASSERT_EQ(bad.size(), 1u);
+  EXPECT_THAT(bad[0].where, ElementsAre("c"));
+}
+
 TEST(JudgeLinks, ASlowPairOfGoodHostsIsNamedAsAPair) {
   const auto bad =
       NotPassed({Link(0, 1, 100e6), Link(2, 3, 10e6), Link(1, 2, 100e6), Link(0, 3, 100e6)});
