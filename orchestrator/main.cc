@@ -16,6 +16,7 @@
 #include "orchestrator/flags/command_line.h"
 #include "orchestrator/launcher/remote_start.h"
 #include "orchestrator/launcher/ssh.h"
+#include "orchestrator/preflight/check_host.h"
 #include "policies/plugin/policy_host.h"
 
 namespace sluice {
@@ -74,6 +75,17 @@ const std::vector<Subcommand>& Subcommands() {
         "credentials",
         "chaos"},
        RunCommand},
+      {"check",
+       "[-H LIST | --hostfile FILE] [JOB]",
+       "preflight: whether hosts, and the network between them, can run a job",
+       "  orchestrator check\n"
+       "  orchestrator check -H node01:4,node02:4\n"
+       "  orchestrator check --hostfile hosts.txt --set checkpoint.directory=/shared/ckpt --json\n"
+       "  orchestrator check --build\n",
+       {"build", "np", "num_proc", "H", "hosts", "hostfile", "p", "ssh_port", "i",
+        "ssh_identity_file", "ssh_accept_new", "network_interface", "network_interfaces",
+        "run_directory", "json", "log_level"},
+       CheckCommand},
       {"plan",
        "--stats FILE [options]",
        "plan from a run's recorded statistics: another policy, network or number of ranks",
@@ -163,7 +175,7 @@ void PrintSubcommandHelp(const Subcommand& subcommand) {
                     : absl::StrCat(" (default ", initial, ")").c_str());
   }
   if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "plan" ||
-      std::string(subcommand.name) == "worker") {
+      std::string(subcommand.name) == "worker" || std::string(subcommand.name) == "check") {
     std::printf("  %-18s %s\n", "--set key=value", "override a key of the job file; repeatable");
   }
   std::printf("\nExamples:\n%s", subcommand.examples);
@@ -196,6 +208,12 @@ int Main(std::vector<std::string> args) {
       std::printf("%s\n", ProbeAnswer().c_str());
       return kExitOk;
     }
+  }
+  if (args[0] == kCheckHostCommand && args.size() == 1) return RunCheckHost();
+  // As users of horovodrun type it.
+  if (args[0] == "--check-build" || args[0] == "-cb") {
+    args[0] = "check";
+    args.insert(args.begin() + 1, "--build");
   }
   for (const Subcommand& subcommand : Subcommands()) {
     if (args[0] != subcommand.name) continue;

@@ -9,6 +9,9 @@ namespace sluice {
 /// `orchestrator run`: launches coordinator, workers and profiler, here and on other hosts, and watches them.
 int RunCommand(const CommandLine& line);
 
+/// `orchestrator check`: whether hosts and the network between them can run a job; with --build what was built in.
+int CheckCommand(const CommandLine& line);
+
 /// `orchestrator worker`: with a job file as its argument a process that somebody else's launcher started
 /// (srun, mpirun, torchrun, Kubernetes), otherwise one that `run` started (WorkerCommand).
 int AnyWorkerCommand(const CommandLine& line);

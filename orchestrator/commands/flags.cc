@@ -56,6 +56,7 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, chaos, "",
           "file of faults to inject, to see what becomes of the job (docs/operations.md)");
 
+ABSL_FLAG(bool, build, false, "say what was built in, with versions, and look at no host");
 ABSL_FLAG(std::string, stats, "", "the stats.jsonl of a run");
 ABSL_FLAG(std::string, window, "last", "number of the window to plan for, or last");
 ABSL_FLAG(std::string, policy, "", "compression policy to ask (default: the job's)");

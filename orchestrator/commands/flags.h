@@ -40,6 +40,9 @@ ABSL_DECLARE_FLAG(std::string, no_env);
 ABSL_DECLARE_FLAG(std::string, output_filename);
 ABSL_DECLARE_FLAG(std::string, chaos);
 
+// Of `check`.
+ABSL_DECLARE_FLAG(bool, build);
+
 // Of `plan`.
 ABSL_DECLARE_FLAG(std::string, stats);
 ABSL_DECLARE_FLAG(std::string, window);

@@ -50,17 +50,13 @@ Verdict Judge(const CommandResult& result) {
   return Verdict::kUnreachable;
 }
 
-std::string Address(const std::string& host, int port) {
-  const std::vector<std::string> addresses = Resolve(host);
+std::string Address(const std::string& host, int port, const CommandResult& result) {
+  // Not to be asked again where ssh failed: that may take as long once more.
+  const std::vector<std::string> addresses = absl::StrContains(result.err, "Could not resolve")
+                                                 ? std::vector<std::string>()
+                                                 : Resolve(host);
   if (addresses.empty()) return "no address in the name service";
   return absl::StrCat(addresses.front(), " port ", port == 0 ? 22 : port);
-}
-
-std::string TryLine(const SshOptions& options, const std::string& host) {
-  std::string line = "ssh";
-  if (options.port != 0) absl::StrAppend(&line, " -p ", options.port);
-  if (!options.identity_file.empty()) absl::StrAppend(&line, " -i ", options.identity_file);
-  return absl::StrCat(line, " ", host, " true");
 }
 
 }  // namespace
@@ -127,6 +123,36 @@ absl::StatusOr<RemoteHost> ParseProbeAnswer(absl::string_view line) {
   return RemoteHost{words[1], words[2] == "-" ? "" : words[2]};
 }
 
+std::string TryLine(const SshOptions& options, const std::string& host) {
+  std::string line = "ssh";
+  if (options.port != 0) absl::StrAppend(&line, " -p ", options.port);
+  if (!options.identity_file.empty()) absl::StrAppend(&line, " -i ", options.identity_file);
+  return absl::StrCat(line, " ", host, " true");
+}
+
+absl::Status JudgeSsh(const SshOptions& options, const std::string& host,
+                      const CommandResult& result) {
+  switch (Judge(result)) {
+    case Verdict::kGood:
+      break;
+    case Verdict::kProgram:
+      return absl::FailedPreconditionError(absl::StrCat(host, ": ", LastWords(result)));
+    case Verdict::kLogin:
+      return absl::UnauthenticatedError(
+          absl::StrCat("SL1002 ", host,
+                       " does not let us in with a key, and the launcher cannot type a password: ",
+                       LastWords(result), ". Install a key there, or name it with -i FILE"));
+    case Verdict::kHostKey:
+      return absl::UnauthenticatedError(
+          absl::StrCat(host, ": its host key is not known or has changed: ", LastWords(result),
+                       ". Log in once by hand, or trust new hosts with --ssh-accept-new"));
+    case Verdict::kUnreachable:
+      return absl::UnavailableError(
+          absl::StrCat(host, " (", Address(host, options.port, result), "): ", LastWords(result)));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<RemoteHost>> JudgeProbes(const SshOptions& options,
                                                     const std::vector<std::string>& hosts,
                                                     const std::string& program,
@@ -137,42 +163,27 @@ absl::StatusOr<std::vector<RemoteHost>> JudgeProbes(const SshOptions& options,
   for (size_t i = 0; i < hosts.size(); ++i) {
     const CommandResult& result = results[i];
     const std::string& host = hosts[i];
-    switch (Judge(result)) {
-      case Verdict::kGood: {
-        // A login shell may print before it.
-        const size_t at = result.out.rfind(kAnswer);
-        auto answer =
-            ParseProbeAnswer(at == std::string::npos ? result.out : result.out.substr(at));
-        if (!answer.ok()) {
-          programs.push_back(absl::StrCat("  ", host, ": ", answer.status().message()));
-        } else if (answer->version != kVersion) {
-          programs.push_back(absl::StrCat("  ", host, ": sluice ", answer->version));
-        } else {
-          answers[i] = *std::move(answer);
-        }
-        break;
+    const absl::Status trouble = JudgeSsh(options, host, result);
+    if (trouble.ok()) {
+      // A login shell may print before it.
+      const size_t at = result.out.rfind(kAnswer);
+      auto answer = ParseProbeAnswer(at == std::string::npos ? result.out : result.out.substr(at));
+      if (!answer.ok()) {
+        programs.push_back(absl::StrCat("  ", host, ": ", answer.status().message()));
+      } else if (answer->version != kVersion) {
+        programs.push_back(absl::StrCat("  ", host, ": sluice ", answer->version));
+      } else {
+        answers[i] = *std::move(answer);
       }
-      case Verdict::kProgram:
-        programs.push_back(absl::StrCat("  ", host, ": ", LastWords(result)));
-        break;
-      case Verdict::kLogin:
-        unreachable.push_back(absl::StrCat(
-            "  SL1002 ", host,
-            " does not let us in with a key, and the launcher cannot type a password: ",
-            LastWords(result), ". Install a key there, or name it with -i FILE"));
-        break;
-      case Verdict::kHostKey:
-        unreachable.push_back(absl::StrCat(
-            "  ", host, ": its host key is not known or has changed: ", LastWords(result),
-            ". Log in once by hand, or trust new hosts with --ssh-accept-new"));
-        break;
-      case Verdict::kUnreachable:
-        only_keys = false;
-        unreachable.push_back(
-            absl::StrCat("  ", host, " (", Address(host, options.port), "): ", LastWords(result)));
+      continue;
     }
-    if (Judge(result) != Verdict::kGood && Judge(result) != Verdict::kProgram &&
-        unreachable.size() == 1) {
+    if (absl::IsFailedPrecondition(trouble)) {
+      programs.push_back(absl::StrCat("  ", trouble.message()));
+      continue;
+    }
+    if (absl::IsUnavailable(trouble)) only_keys = false;
+    unreachable.push_back(absl::StrCat("  ", trouble.message()));
+    if (unreachable.size() == 1) {
       unreachable.back() += absl::StrCat("\n    Try: ", TryLine(options, host));
     }
   }

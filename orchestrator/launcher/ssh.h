@@ -51,6 +51,14 @@ absl::StatusOr<std::vector<RemoteHost>> ProbeHosts(const SshOptions& options,
                                                    const std::string& program,
                                                    absl::Duration timeout);
 
+/// Why `program` did not run on one host, in one line.
+/// \return OK if it ended well, kUnavailable, kUnauthenticated, or kFailedPrecondition if ssh got there
+absl::Status JudgeSsh(const SshOptions& options, const std::string& host,
+                      const CommandResult& result);
+
+/// ssh's command line for people who want to try by hand.
+std::string TryLine(const SshOptions& options, const std::string& host);
+
 /// ProbeHosts's verdict on what `hosts` answered: pure, by index.
 absl::StatusOr<std::vector<RemoteHost>> JudgeProbes(const SshOptions& options,
                                                     const std::vector<std::string>& hosts,
