@@ -183,7 +183,9 @@ TEST_F(CoordinatorStateTest, AnotherModelIsRefusedNamingTheTensorAndBothShapes) 
 TEST_F(CoordinatorStateTest, ATakenSlotIsRefused) {
   Make(2, 0);
   ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());
-  EXPECT_THAT(Refusal(state_->OnJoin(1, JoinOf(proto::ROLE_WORKER, 0))),
+  proto::Join other = JoinOf(proto::ROLE_WORKER, 0);
+  other.mutable_process()->set_pid(4711);
+  EXPECT_THAT(Refusal(state_->OnJoin(1, other)),
               HasSubstr("slot taken by rank 0 (host node00, pid 100)"));
 }
 

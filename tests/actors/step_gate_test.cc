@@ -18,6 +18,7 @@ proto::StartGeneration StartAt(int64_t step, int64_t decided = kNoMoreDecisions)
   proto::StartGeneration start;
   start.set_start_step(step);
   start.set_decided_window(decided);
+  start.set_newest_version(9);
   return start;
 }
 
@@ -116,6 +117,22 @@ TEST(StepGateTest, TheNextGenerationForgetsHoldsAndOffersPlansAgain) {
   const StepGate::Verdict verdict = gate.Before(Step(5));
   EXPECT_EQ(verdict.pass, Pass::kStep);
   EXPECT_EQ(verdict.plans.size(), 1u);
+}
+
+TEST(StepGateTest, PlansThatANewCoordinatorDoesNotKnowAreForgotten) {
+  StepGate gate(Compression(), true);
+  gate.OnStart(StartAt(0));
+  gate.OnPolicy(Update(1, 3, kNoDecision));
+  gate.OnPolicy(Update(2, 3, kNoDecision));
+  gate.OnGenerationOver({});
+  proto::StartGeneration start = StartAt(0);
+  start.set_newest_version(1);
+  gate.OnStart(start);
+  gate.OnPolicy(Update(2, 4, kNoDecision));  // another one under the same number
+  EXPECT_TRUE(gate.Before(Step(0)).plans.empty());
+  const StepGate::Verdict verdict = gate.Before(Step(3));
+  ASSERT_EQ(verdict.plans.size(), 2u);
+  EXPECT_EQ(verdict.plans[1].effective_step(), 4);
 }
 
 TEST(StepGateTest, TheStateForANewCoordinatorHasThePlanInForceAndThoseToCome) {
