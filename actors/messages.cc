@@ -28,7 +28,7 @@ ActorConfig::ActorConfig() {
   load<caf::io::middleman>();
   // A frozen peer is never noticed without heartbeats. A killed one is, at once.
   set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));
-  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(5)));
+  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(8)));
   set("middleman.app-identifiers", std::vector<std::string>{"sluice/1"});
   // Idle threads that steal work cost a worker's core; sharing does not.
   set("scheduler.policy", caf::atom("sharing"));
