@@ -168,7 +168,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
     refused.set_reason(absl::StrCat(Describe(join.process()), " may not join: ", status.message()));
     std::vector<Outgoing> out = {{id, refused}};
     // One of ours that does not fit will never fit: the job cannot form. Strangers change nothing.
-    if (phase() == Phase::kForming && absl::IsFailedPrecondition(status) &&
+    if (!membership_.formed() && !over_ && absl::IsFailedPrecondition(status) &&
         join.envelope().job_id() == options_.job_id) {
       for (Outgoing& more : FailOwn(refused.reason(), kExitConfig)) out.push_back(std::move(more));
     }

@@ -122,7 +122,13 @@ void RemoveOld(const std::string& root, Step newest, int keep_last) {
     if (*step == newest) {
       ++kept;
     } else if (IsComplete(path) && ++kept > keep_last) {
-      RemoveFolder(path);
+      // Not in place: a crash would leave half of one under a checkpoint's name. As a temporary folder it goes below.
+      const std::string temporary = TemporaryFolder(root, *step);
+      std::error_code ignored;
+      fs::remove_all(temporary, ignored);
+      std::error_code error;
+      fs::rename(path, temporary, error);
+      if (error) RemoveFolder(path);
     }
   }
   std::error_code error;
