@@ -60,6 +60,13 @@ class FakeTrainer : public Trainer {
     return std::string();
   }
   absl::StatusOr<Step> RestoreCheckpoint(const std::string&) override { return Step(0); }
+  absl::StatusOr<std::string> SaveState(Step) override { return std::string(); }
+  absl::StatusOr<Step> LoadState(absl::string_view) override { return Step(0); }
+  absl::Status SetWorld(Rank, int) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<CheckpointBlob>> CheckpointFiles(Step) override {
+    return std::vector<CheckpointBlob>();
+  }
+  absl::Status RestoreBuffers(const std::string&) override { return absl::OkStatus(); }
 
   double sum() const { return sum_; }
   float buffer() const { return buffer_[0]; }
@@ -100,7 +107,7 @@ Outcome Train(int ranks, int64_t steps, const StepGuards& guards,
     FakeTrainer trainer(rank, steps);
     prepare(rank, trainer);
     outcome.status[r] = RunSteps(
-        trainer, reducer, 0, [](Step) {},
+        trainer, reducer, Step(0), 0, [](Step) { return true; },
         [&](const StepOutcome& step) {
           if (step.skipped) outcome.skipped[r].push_back(step.step.value);
         },
@@ -125,8 +132,8 @@ TEST(StepLoop, ABadGradientStopsAllRanksAtTheSameStepAndTheCulpritSaysMost) {
     });
     for (int r = 0; r < ranks; ++r) {
       const absl::Status& status = outcome.status[static_cast<size_t>(r)];
-      EXPECT_EQ(status.code(), r == ranks - 1 ? absl::StatusCode::kOutOfRange
-                                              : absl::StatusCode::kCancelled);
+      EXPECT_EQ(status.code(),
+                r == ranks - 1 ? absl::StatusCode::kOutOfRange : absl::StatusCode::kCancelled);
       EXPECT_THAT(std::string(status.message()),
                   AllOf(HasSubstr("SL3001 step 4"), HasSubstr(absl::StrCat("rank ", ranks - 1)),
                         HasSubstr("first in \"conv.weight\""), HasSubstr("before compression")));
@@ -139,8 +146,9 @@ TEST(StepLoop, ABadLossStopsAllRanksAtTheSameStep) {
   const Outcome outcome = Train(3, 10, {}, [](Rank rank, FakeTrainer& trainer) {
     if (rank == Rank(1)) trainer.bad_losses[2];
   });
-  EXPECT_THAT(std::string(outcome.status[1].message()),
-              AllOf(HasSubstr("SL3001 step 2: the loss of rank 1"), HasSubstr("training diverged")));
+  EXPECT_THAT(
+      std::string(outcome.status[1].message()),
+      AllOf(HasSubstr("SL3001 step 2: the loss of rank 1"), HasSubstr("training diverged")));
   EXPECT_EQ(outcome.status[1].code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(outcome.status[0].code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(outcome.status[2].code(), absl::StatusCode::kCancelled);

@@ -368,7 +368,8 @@ TEST(JobLoader, OverrideTakesOneValueForAListAndEmptyText) {
 TEST(JobLoader, OverrideErrorsNameTheOption) {
   EXPECT_EQ(ErrorOf("", JobFormat::kYaml, {"training.sede=2"}),
             "--set training.sede=2: unknown key \"training.sede\": did you mean \"seed\"? Keys "
-            "here: global_batch, steps, epochs, seed, checksum_every_steps, threads");
+            "here: global_batch, steps, epochs, seed, checksum_every_steps, on_nan, "
+            "max_skipped_steps, threads");
   EXPECT_THAT(ErrorOf("", JobFormat::kYaml, {"training.seed"}),
               HasSubstr("--set training.seed: expected key=value"));
   EXPECT_THAT(ErrorOf("", JobFormat::kYaml, {"training.seed=[1"}),
@@ -460,6 +461,22 @@ void ExpectRules(const google::protobuf::Descriptor& type) {
 }
 
 TEST(JobRules, EveryFieldHasOne) { ExpectRules(*proto::JobConfig::descriptor()); }
+
+TEST(JobLoader, ElasticLimitsFitTogether) {
+  EXPECT_TRUE(Parse("world: {size: 4, min_size: 2, max_size: 6}").ok());
+  EXPECT_THAT(ErrorOf("world: {size: 4, min_size: 5}"),
+              testing::HasSubstr("world.min_size: expected at most world.size, 4, got 5"));
+  EXPECT_THAT(ErrorOf("world: {size: 4, min_size: 2, max_size: 3}"),
+              testing::HasSubstr("world.max_size: expected at least"));
+  EXPECT_THAT(ErrorOf("world: {size: 4, max_size: 6}"),
+              testing::HasSubstr("set world.min_size too"));
+}
+
+TEST(JobLoader, ResumingFromTheNewestNeedsAFolderToLookIn) {
+  EXPECT_TRUE(Parse("checkpoint: {resume: auto, directory: ckpt}").ok());
+  EXPECT_THAT(ErrorOf("checkpoint: {resume: auto}"),
+              testing::HasSubstr("auto looks in checkpoint.directory, which is not set"));
+}
 
 }  // namespace
 }  // namespace sluice
