@@ -17,8 +17,9 @@ struct Running {
   bool over = true;
 };
 
-// What is there to read now; closes at the end of the file.
-void Read(int& fd, std::string& text) {
+}  // namespace
+
+void ReadPipe(int& fd, std::string& text) {
   char buffer[4096];
   while (fd >= 0) {
     const ssize_t n = read(fd, buffer, sizeof(buffer));
@@ -32,12 +33,10 @@ void Read(int& fd, std::string& text) {
   }
 }
 
-void Close(int& fd) {
+void ClosePipe(int& fd) {
   if (fd >= 0) close(fd);
   fd = -1;
 }
-
-}  // namespace
 
 std::vector<CommandResult> RunAll(const std::vector<ChildSpec>& specs, absl::Duration timeout) {
   const absl::Time begin = absl::Now(), deadline = begin + timeout;
@@ -62,17 +61,17 @@ std::vector<CommandResult> RunAll(const std::vector<ChildSpec>& specs, absl::Dur
       // Ended first, then read: what it wrote before its end is all there.
       int status = 0;
       const bool ended = waitpid(one.child.pid, &status, WNOHANG) == one.child.pid;
-      Read(one.child.stdout_fd, result.out);
-      Read(one.child.stderr_fd, result.err);
+      ReadPipe(one.child.stdout_fd, result.out);
+      ReadPipe(one.child.stderr_fd, result.err);
       if (!ended && absl::Now() >= deadline && !result.timed_out) {
         result.timed_out = true;
         kill(-one.child.pid, SIGKILL);
       }
       if (ended) {
         kill(-one.child.pid, SIGKILL);  // what it left in its group
-        Close(one.child.stdout_fd);
-        Close(one.child.stderr_fd);
-        Close(one.child.stdin_fd);
+        ClosePipe(one.child.stdout_fd);
+        ClosePipe(one.child.stderr_fd);
+        ClosePipe(one.child.stdin_fd);
         one.over = true;
         result.exit_code = ExitCodeOf(status);
         result.elapsed = absl::Now() - begin;

@@ -18,6 +18,12 @@ struct CommandResult {
 
 inline constexpr size_t kMostOutputBytes = 65536;
 
+/// Appends what a child's pipe has now, kMostOutputBytes in all; closes it at the end of file.
+/// \param fd  non-blocking; -1 from then on
+void ReadPipe(int& fd, std::string& text);
+/// Closes it if it is open; -1 from then on.
+void ClosePipe(int& fd);
+
 /// Runs all at once and waits for all, killing what is left after `timeout`. A command that cannot be started has
 /// exit code 127 and says why in `err`.
 /// \return in the order of `specs`

@@ -14,26 +14,6 @@
 namespace sluice {
 namespace {
 
-// What is there to read now.
-void Read(int& fd, std::string& text) {
-  char buffer[4096];
-  while (fd >= 0) {
-    const ssize_t n = read(fd, buffer, sizeof(buffer));
-    if (n > 0) {
-      text.append(buffer, std::min(static_cast<size_t>(n), kMostOutputBytes - text.size()));
-      continue;
-    }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    close(fd);
-    fd = -1;
-  }
-}
-
-void Close(int& fd) {
-  if (fd >= 0) close(fd);
-  fd = -1;
-}
-
 // Takes lines away up to the first answer.
 bool TakeAnswer(std::string& pending, nlohmann::json& object) {
   size_t end;
@@ -64,7 +44,7 @@ HostSessions::HostSessions(const std::vector<ChildSpec>& specs)
 }
 
 HostSessions::~HostSessions() {
-  for (Session& session : sessions_) Close(session.child.stdin_fd);
+  for (Session& session : sessions_) ClosePipe(session.child.stdin_fd);
   const absl::Time deadline = absl::Now() + absl::Seconds(1);
   for (Session& session : sessions_) {
     while (!session.over) {
@@ -80,14 +60,14 @@ void HostSessions::Reap(Session& session) {
   int status = 0;
   // Ended first, then read: what it wrote before its end is all there.
   const bool ended = waitpid(session.child.pid, &status, WNOHANG) == session.child.pid;
-  Read(session.child.stdout_fd, session.pending);
-  Read(session.child.stderr_fd, session.result.err);
+  ReadPipe(session.child.stdout_fd, session.pending);
+  ReadPipe(session.child.stderr_fd, session.result.err);
   session.result.elapsed = absl::Now() - begin_;
   if (!ended) return;
   kill(-session.child.pid, SIGKILL);  // what it left in its group
-  Close(session.child.stdin_fd);
-  Close(session.child.stdout_fd);
-  Close(session.child.stderr_fd);
+  ClosePipe(session.child.stdin_fd);
+  ClosePipe(session.child.stdout_fd);
+  ClosePipe(session.child.stderr_fd);
   session.over = true;
   session.result.exit_code = ExitCodeOf(status);
 }
