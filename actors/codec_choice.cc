@@ -92,11 +92,11 @@ absl::StatusOr<std::vector<TensorInfo>> ToTensorInfos(
 
 absl::StatusOr<BucketLayout> LayoutOf(
     const proto::JobConfig& job,
-    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors) {
+    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors, int world_size) {
   SLUICE_ASSIGN_OR_RETURN(std::vector<TensorInfo> infos, ToTensorInfos(tensors));
   return BucketLayout::Create(std::move(infos),
                               static_cast<int64_t>(job.communication().bucket_mb() * (1 << 20)),
-                              job.world().size());
+                              world_size);
 }
 
 }  // namespace sluice

@@ -23,9 +23,10 @@ absl::StatusOr<CodecPlan> ToCodecPlan(const proto::CompressionPolicy& policy,
 absl::StatusOr<std::vector<TensorInfo>> ToTensorInfos(
     const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors);
 
-/// The bucket layout of a job's model: the one that every rank, the profilers and the planner share.
+/// The bucket layout of a job's model in a generation of `world_size` ranks: the one that every rank, the profilers
+/// and the planner share.
 absl::StatusOr<BucketLayout> LayoutOf(
     const proto::JobConfig& job,
-    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors);
+    const google::protobuf::RepeatedPtrField<proto::TensorSpec>& tensors, int world_size);
 
 }  // namespace sluice

@@ -53,12 +53,6 @@ bool SameProcess(const proto::ProcessInfo& a, const proto::ProcessInfo& b) {
   return a.role() == b.role() && a.slot() == b.slot() && a.host() == b.host() && a.pid() == b.pid();
 }
 
-// Everything that depends on the number of ranks asks the job for it.
-proto::JobConfig WithWorldSize(proto::JobConfig job, int world_size) {
-  job.mutable_world()->set_size(world_size);
-  return job;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorState>> CoordinatorState::Create(
@@ -335,8 +329,9 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
 }
 
 absl::Status CoordinatorState::PrepareWorld(const proto::StartGeneration& start, ModelSize& size) {
-  const proto::JobConfig job = WithWorldSize(options_.job, start.world_size());
-  SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job, start.tensors()));
+  const proto::JobConfig& job = options_.job;
+  SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout,
+                          LayoutOf(job, start.tensors(), start.world_size()));
   for (const TensorInfo& tensor : layout.tensors()) size.parameters += tensor.elements;
   detector_.OnStart(start, layout, clock_());
   SLUICE_ASSIGN_OR_RETURN(profiler_,

@@ -63,9 +63,8 @@ class Profiler {
   }
 
   absl::Status ReportWindows(const proto::StartGeneration& start, Transport& transport) {
-    proto::JobConfig job = job_;
-    job.mutable_world()->set_size(start.world_size());
-    SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout, LayoutOf(job, start.tensors()));
+    SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout,
+                            LayoutOf(job_, start.tensors(), start.world_size()));
     SLUICE_ASSIGN_OR_RETURN(const WindowProfiler profiler, MakeProfiler(layout, start));
     SnapshotReceiver receiver(layout, transport);
     while (true) {

@@ -38,11 +38,6 @@ constexpr absl::Duration kVerdictWait = absl::Seconds(30);
 // How long the end of the job waits for its last checkpoint.
 constexpr absl::Duration kCheckpointWait = absl::Minutes(10);
 
-proto::JobConfig WithWorldSize(proto::JobConfig job, int world_size) {
-  job.mutable_world()->set_size(world_size);
-  return job;
-}
-
 /// One worker process: its replica, its line to the coordinator, and in each generation its reducer.
 class Worker {
  public:
@@ -141,9 +136,9 @@ class Worker {
   absl::Status Generation(Joined& joined) {
     const proto::StartGeneration& start = joined.start;
     const Rank rank(start.rank());
-    const proto::JobConfig job = WithWorldSize(job_, start.world_size());
     SLUICE_RETURN_IF_ERROR(trainer_->SetWorld(rank, start.world_size()));
-    SLUICE_ASSIGN_OR_RETURN(BucketLayout layout, LayoutOf(job, start.tensors()));
+    SLUICE_ASSIGN_OR_RETURN(BucketLayout layout,
+                            LayoutOf(job_, start.tensors(), start.world_size()));
 
     Reducer::Options options;
     options.world_size = start.world_size();
