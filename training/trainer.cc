@@ -6,7 +6,6 @@
 #include <xxhash.h>
 
 #include <cmath>
-#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -225,19 +224,6 @@ class TorchTrainer : public Trainer {
     const auto from = ReadSafeTensors(bytes);
     return Annotate(from.ok() ? RestoreTensors(*from, buffers) : from.status(),
                     absl::StrCat(path, "/", name));
-  }
-
-  absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
-                                             const proto::CompressionPolicy& policy) override {
-    proto::CheckpointManifest manifest;
-    manifest.set_step(completed.value);
-    manifest.set_world_size(1);
-    manifest.set_samples_seen(completed.value * parts_.job.training().global_batch());
-    *manifest.mutable_job() = parts_.job;
-    *manifest.mutable_policy() = policy;
-    SLUICE_ASSIGN_OR_RETURN(const auto blobs, CheckpointFiles(completed));
-    SLUICE_ASSIGN_OR_RETURN(const auto files, WritePart(directory, completed, blobs));
-    return CommitCheckpoint(directory, std::move(manifest), files, std::numeric_limits<int>::max());
   }
 
  private:

@@ -10,7 +10,6 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "proto/job.pb.h"
-#include "proto/policy.pb.h"
 #include "training/checkpoint_parts.h"
 
 namespace sluice {
@@ -125,12 +124,6 @@ class Trainer {
   /// to those of rank % its world size. For ranks that got all else from one rank's LoadState.
   /// \error as RestoreCheckpoint
   virtual absl::Status RestoreBuffers(const std::string& path) = 0;
-
-  /// Writes a checkpoint of this rank alone (checkpoint_parts.h), and keeps older ones.
-  /// \param policy  the plan in force, for the manifest; version 0 = raw
-  /// \return its path
-  virtual absl::StatusOr<std::string> SaveCheckpoint(const std::string& directory, Step completed,
-                                                     const proto::CompressionPolicy& policy) = 0;
 };
 
 }  // namespace sluice

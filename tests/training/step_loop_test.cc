@@ -55,10 +55,6 @@ class FakeTrainer : public Trainer {
   std::vector<absl::Span<float>> FloatBuffers() override { return {absl::MakeSpan(buffer_)}; }
   uint64_t ParameterChecksum() const override { return static_cast<uint64_t>(1e6 * sum_); }
   absl::StatusOr<EvaluationSums> EvaluateShard() override { return EvaluationSums(); }
-  absl::StatusOr<std::string> SaveCheckpoint(const std::string&, Step,
-                                             const proto::CompressionPolicy&) override {
-    return std::string();
-  }
   absl::StatusOr<Step> RestoreCheckpoint(const std::string&) override { return Step(0); }
   absl::StatusOr<std::string> SaveState(Step) override { return std::string(); }
   absl::StatusOr<Step> LoadState(absl::string_view) override { return Step(0); }
