@@ -384,9 +384,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   }
   result_.raw_bytes_per_step = size.raw_bytes;
   result_.generations = start.generation;
-  result_.test_samples = 0;
-  result_.test_correct = 0;
-  result_.test_loss = 0;
+  result_.evaluation.Clear();
   if (first) started_ = now;
   if (!first) result_.regrouping += now - regrouping_since_;
   last_report_ = now;
@@ -536,9 +534,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   if (member.process.role() != proto::ROLE_WORKER || member.done) return {};
   member.done = true;
   detector_.OnDone(done.rank());
-  result_.test_samples += done.test_samples();
-  result_.test_correct += done.test_correct();
-  result_.test_loss += done.test_loss_sum();
+  AddEvaluation(done.evaluation(), &result_.evaluation);
   for (const auto& [other, info] : membership_.members()) {
     if (info.rank >= 0 && !members_.at(other).done) return {};
   }
@@ -548,7 +544,6 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
                                 ledger_.next().value, " were reported by every rank"),
                    kExitBug);
   }
-  if (result_.test_samples > 0) result_.test_loss /= static_cast<double>(result_.test_samples);
   result_.policy_changes = publisher_->changes();
   // Asked to stop after the last step, a job is simply done.
   if (stop_.has_value() && done.steps() < member.total_steps) {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "actors/checkpoint_ledger.h"
+#include "actors/evaluation_sums.h"
 #include "actors/membership.h"
 #include "actors/policy_publisher.h"
 #include "actors/stall_detector.h"
@@ -29,9 +30,7 @@ inline constexpr uint32_t kProtocolVersion = 2;
 /// What the job came to.
 struct JobResult {
   LedgerTotals totals;
-  int64_t test_samples = 0;
-  int64_t test_correct = 0;
-  double test_loss = 0;  ///< mean
+  proto::Evaluation evaluation;  ///< over all ranks
   int policy_changes = 0;
   double raw_bytes_per_step = 0;
   absl::Duration wall;  ///< start of the first generation to the last step report
@@ -42,11 +41,6 @@ struct JobResult {
   std::vector<RankLag> lags;  ///< by rank, of the last generation
   int64_t stalls = 0;
   absl::Duration stalled;  ///< sum over stalls that are over
-
-  double test_accuracy() const {  ///< 0 without samples
-    return test_samples > 0 ? static_cast<double>(test_correct) / static_cast<double>(test_samples)
-                            : 0;
-  }
 };
 
 /// What is trained, in numbers.

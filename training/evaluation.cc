@@ -1,18 +1,19 @@
 #include "training/evaluation.h"
 
-#include <torch/enum.h>
-#include <torch/nn/functional/loss.h>
+#include <torch/types.h>
 
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "models/data/image_batch.h"
+#include "base/status_macros.h"
 #include "models/torch_guard.h"
+#include "training/loss.h"
 
 namespace sluice {
 namespace {
 
-constexpr size_t kBatch = 500;
+constexpr size_t kBatch = 500;  // samples at once
 
 class EvaluationMode {
  public:
@@ -26,25 +27,25 @@ class EvaluationMode {
 
 }  // namespace
 
-absl::StatusOr<EvaluationSums> EvaluateShardOf(const ImageSet& set, Rank rank, int world_size,
+absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, int world_size,
                                                Network& network) {
   std::vector<int64_t> shard;
-  for (int64_t i = rank.value; i < set.count; i += world_size) shard.push_back(i);
-  return TorchGuard(absl::StrCat("evaluate on ", ToString(rank)), [&] {
-    const EvaluationMode mode(network);
-    EvaluationSums sums;
-    for (size_t at = 0; at < shard.size(); at += kBatch) {
-      const ImageBatch batch = MakeImageBatch(set, absl::MakeConstSpan(shard).subspan(at, kBatch));
-      const torch::Tensor logits = network.forward(batch.images);
-      const torch::Tensor loss = torch::nn::functional::cross_entropy(
-          logits, batch.labels,
-          torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-      sums.samples += batch.labels.size(0);
-      sums.correct += (logits.argmax(1) == batch.labels).sum().item<int64_t>();
-      sums.loss_sum += loss.item<double>();
-    }
-    return sums;
-  });
+  for (int64_t i = rank.value; i < set.size(); i += world_size) shard.push_back(i);
+  return TorchGuard(absl::StrCat("evaluate on ", ToString(rank)),
+                    [&]() -> absl::StatusOr<EvaluationSums> {
+                      const EvaluationMode mode(network);
+                      EvaluationSums sums;
+                      for (size_t at = 0; at < shard.size(); at += kBatch) {
+                        SLUICE_ASSIGN_OR_RETURN(
+                            const Batch batch,
+                            set.Make(absl::MakeConstSpan(shard).subspan(at, kBatch), std::nullopt));
+                        const torch::Tensor logits = network.forward(batch.inputs);
+                        sums.predictions += batch.targets.numel();
+                        sums.correct += (logits.argmax(-1) == batch.targets).sum().item<int64_t>();
+                        sums.loss_sum += LossSumOverPredictions(logits, batch).item<double>();
+                      }
+                      return sums;
+                    });
 }
 
 }  // namespace sluice

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "models/data/image_set.h"
+#include "models/data/dataset.h"
 #include "models/zoo/network.h"
 #include "training/trainer.h"
 
@@ -10,7 +10,8 @@ namespace sluice {
 /// Evaluates samples rank, rank + world_size, rank + 2 world_size, ... without gradients, batch
 /// norm on its running statistics. The network is in training mode afterwards, whatever happens.
 /// \error kInternal  wrapping what LibTorch threw
-absl::StatusOr<EvaluationSums> EvaluateShardOf(const ImageSet& set, Rank rank, int world_size,
+/// \error as Dataset::Make
+absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, int world_size,
                                                Network& network);
 
 }  // namespace sluice

@@ -5,12 +5,6 @@
 
 namespace sluice {
 
-int64_t TotalSteps(const proto::Training& training, int64_t steps_per_epoch) {
-  if (training.steps() > 0) return training.steps();
-  const double steps = training.epochs() * static_cast<double>(steps_per_epoch);
-  return std::max<int64_t>(1, std::llround(steps));
-}
-
 double LearningRateFactor(const proto::Schedule& schedule, int64_t step, int64_t total_steps) {
   const int64_t warmup = schedule.warmup_steps();
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);

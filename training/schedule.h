@@ -6,10 +6,6 @@
 
 namespace sluice {
 
-/// Steps that a job has: `steps` if above 0, else `epochs` passes, rounded to the nearest step and
-/// at least 1.
-int64_t TotalSteps(const proto::Training& training, int64_t steps_per_epoch);
-
 /// Factor on the learning rate at step `step` of a job of `total_steps`. With w = warmup_steps:
 ///
 ///     step < w   linear     (step + 1) / w

@@ -1,8 +1,6 @@
 #include "training/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <torch/enum.h>
-#include <torch/nn/functional/loss.h>
 #include <xxhash.h>
 
 #include <cmath>
@@ -13,16 +11,17 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/random.h"
 #include "base/status_macros.h"
 #include "models/data/batch_sampler.h"
-#include "models/data/fashion_mnist.h"
-#include "models/data/image_batch.h"
+#include "models/data/dataset.h"
 #include "models/data/prefetcher.h"
 #include "models/torch_guard.h"
 #include "models/zoo/zoo.h"
 #include "training/checkpoint.h"
 #include "training/evaluation.h"
 #include "training/gradient_hooks.h"
+#include "training/loss.h"
 #include "training/model_state.h"
 #include "training/optimizer.h"
 #include "training/safetensors.h"
@@ -53,8 +52,7 @@ struct Parts {
   proto::JobConfig job;
   Rank rank;
   int world_size;
-  ImageSet train;
-  ImageSet test;
+  Datasets data;
   BatchSampler sampler;
   std::shared_ptr<Network>
       network;  // torch's modules want shared_ptr; the trainer is the only owner
@@ -74,7 +72,10 @@ class TorchTrainer : public Trainer {
  public:
   explicit TorchTrainer(Parts parts)
       : parts_(std::move(parts)),
-        total_steps_(TotalSteps(parts_.job.training(), parts_.sampler.steps_per_epoch())),
+        augmentation_key_(RandomKey(parts_.job.training().seed()).With("augmentation")),
+        total_steps_(parts_.job.training().steps() > 0
+                         ? parts_.job.training().steps()
+                         : parts_.sampler.StepsOf(parts_.job.training().epochs())),
         batches_([this](int64_t step) { return MakeSlice(Step(step)); },
                  parts_.job.data().prefetch_batches()) {
     for (const NamedParameter& parameter : parts_.parameters) {
@@ -99,7 +100,7 @@ class TorchTrainer : public Trainer {
   int64_t total_steps() const override { return total_steps_; }
 
   absl::Status LoadBatch(Step step) override {
-    SLUICE_ASSIGN_OR_RETURN(ImageBatch batch, batches_.Take(step.value));
+    SLUICE_ASSIGN_OR_RETURN(Batch batch, batches_.Take(step.value));
     loaded_ = {step, std::move(batch)};
     return absl::OkStatus();
   }
@@ -107,14 +108,13 @@ class TorchTrainer : public Trainer {
   absl::StatusOr<double> ForwardBackward(Step step) override {
     SLUICE_CHECK(hooks_.has_value(), "a trainer is attached before its first step");
     if (!loaded_ || loaded_->first != step) SLUICE_RETURN_IF_ERROR(LoadBatch(step));
-    const ImageBatch batch = std::move(loaded_->second);
+    const Batch batch = std::move(loaded_->second);
     loaded_.reset();
     const double global_batch = parts_.job.training().global_batch();
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
     auto run = [&]() -> absl::StatusOr<double> {
-      const torch::Tensor loss_sum = torch::nn::functional::cross_entropy(
-          parts_.network->forward(batch.images), batch.labels,
-          torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+      const torch::Tensor loss_sum =
+          LossSumOverSamples(parts_.network->forward(batch.inputs), batch);
       const double loss = loss_sum.item<double>() / global_batch;
       // Before backward: a gradient that is not finite must not reach the other ranks.
       if (!std::isfinite(loss)) return NotFinite(where, loss);
@@ -145,7 +145,7 @@ class TorchTrainer : public Trainer {
   }
 
   absl::StatusOr<EvaluationSums> EvaluateShard() override {
-    return EvaluateShardOf(parts_.test, parts_.rank, parts_.world_size, *parts_.network);
+    return EvaluateShardOf(*parts_.data.test, parts_.rank, parts_.world_size, *parts_.network);
   }
 
   absl::StatusOr<std::string> SaveState(Step completed) override {
@@ -267,13 +267,15 @@ class TorchTrainer : public Trainer {
   }
 
   // On the loader thread, the only one that uses the sampler.
-  absl::StatusOr<ImageBatch> MakeSlice(Step step) {
+  absl::StatusOr<Batch> MakeSlice(Step step) {
     const absl::Span<const int64_t> batch = parts_.sampler.GlobalBatch(step);
     const BatchSlice slice =
         SliceOfRank(parts_.sampler.global_batch(), parts_.rank, parts_.world_size);
-    return TorchGuard(absl::StrCat("load the batch of ", ToString(step)), [&] {
-      return MakeImageBatch(parts_.train, batch.subspan(slice.begin, slice.size()));
-    });
+    absl::StatusOr<Batch> made = parts_.data.train->Make(
+        batch.subspan(slice.begin, slice.size()),
+        Augmentation{augmentation_key_, step.value * parts_.sampler.global_batch() + slice.begin});
+    if (made.ok()) return made;
+    return Annotate(made.status(), absl::StrCat("the batch of ", ToString(step)));
   }
 
   double LearningRate(Step step) const {
@@ -289,11 +291,12 @@ class TorchTrainer : public Trainer {
   }
 
   Parts parts_;
+  const RandomKey augmentation_key_;
   int64_t total_steps_;
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;
-  std::optional<std::pair<Step, ImageBatch>> loaded_;
-  Prefetcher<ImageBatch> batches_;  // last: its thread uses parts_
+  std::optional<std::pair<Step, Batch>> loaded_;
+  Prefetcher<Batch> batches_;  // last: its thread uses parts_
 };
 
 }  // namespace
@@ -303,19 +306,19 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig&
   const int64_t global_batch = job.training().global_batch();
   SLUICE_RETURN_IF_ERROR(CheckWorld(job, rank, world_size));
   SLUICE_RETURN_IF_ERROR(LimitThreads(job.training().threads()));
-  SLUICE_ASSIGN_OR_RETURN(ImageSet train, LoadFashionMnist(job.data().path(), Split::kTrain));
-  SLUICE_ASSIGN_OR_RETURN(ImageSet test, LoadFashionMnist(job.data().path(), Split::kTest));
-  SLUICE_ASSIGN_OR_RETURN(BatchSampler sampler,
-                          BatchSampler::Create(job.training().seed(), train.count, global_batch));
+  SLUICE_ASSIGN_OR_RETURN(Datasets data, LoadDatasets(job.data()));
+  SLUICE_ASSIGN_OR_RETURN(
+      BatchSampler sampler,
+      BatchSampler::Create(job.training().seed(), data.train->size(), global_batch));
   SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<Network> network,
-                          BuildNetwork(job.model().name(), job.training().seed()));
+                          BuildNetwork(job.model(), data.train->shape(), job.training().seed()));
   std::vector<NamedParameter> parameters = ParametersInBackwardOrder(*network);
   std::vector<at::Tensor> tensors;
   for (const NamedParameter& parameter : parameters) tensors.push_back(parameter.tensor);
   SLUICE_ASSIGN_OR_RETURN(auto optimizer, MakeOptimizer(job.optimizer(), std::move(tensors)));
-  return std::unique_ptr<Trainer>(new TorchTrainer(
-      Parts{job, rank, world_size, std::move(train), std::move(test), std::move(sampler),
-            std::move(network), std::move(parameters), std::move(optimizer)}));
+  return std::unique_ptr<Trainer>(
+      new TorchTrainer(Parts{job, rank, world_size, std::move(data), std::move(sampler),
+                             std::move(network), std::move(parameters), std::move(optimizer)}));
 }
 
 }  // namespace sluice

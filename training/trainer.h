@@ -31,9 +31,9 @@ class GradientSink {
   virtual void Ready(int index) = 0;
 };
 
-/// Sums over the samples that one rank evaluated.
+/// Sums over what one rank evaluated: a prediction is one sample's, or one position's of a text.
 struct EvaluationSums {
-  int64_t samples = 0;
+  int64_t predictions = 0;
   int64_t correct = 0;
   double loss_sum = 0;
 };

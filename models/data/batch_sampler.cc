@@ -1,5 +1,7 @@
 #include "models/data/batch_sampler.h"
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -30,14 +32,27 @@ absl::StatusOr<BatchSampler> BatchSampler::Create(uint64_t seed, int64_t samples
   return BatchSampler(seed, samples, global_batch);
 }
 
+int64_t BatchSampler::StepsOf(double epochs) const {
+  // Less a billionth: 0.1 epochs of 1000 samples in batches of 10 are 10 steps, not 11.
+  const double steps = epochs * static_cast<double>(samples_) / static_cast<double>(global_batch_);
+  return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(steps * (1 - 1e-9))));
+}
+
 absl::Span<const int64_t> BatchSampler::GlobalBatch(Step step) {
-  const int64_t epoch = step.value / steps_per_epoch();
-  if (epoch != epoch_) {
-    order_ = EpochPermutation(seed_, epoch, samples_);
-    epoch_ = epoch;
+  batch_.clear();
+  const int64_t end = (step.value + 1) * global_batch_;
+  for (int64_t at = step.value * global_batch_; at < end;) {
+    const int64_t epoch = at / samples_;
+    if (epoch != epoch_) {
+      order_ = EpochPermutation(seed_, epoch, samples_);
+      epoch_ = epoch;
+    }
+    const int64_t stop = std::min(end, (epoch + 1) * samples_);
+    batch_.insert(batch_.end(), order_.begin() + (at - epoch * samples_),
+                  order_.begin() + (stop - epoch * samples_));
+    at = stop;
   }
-  return absl::MakeConstSpan(order_).subspan(step.value % steps_per_epoch() * global_batch_,
-                                             global_batch_);
+  return batch_;
 }
 
 }  // namespace sluice

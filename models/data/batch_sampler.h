@@ -27,16 +27,17 @@ std::vector<int64_t> EpochPermutation(uint64_t seed, int64_t epoch, int64_t samp
 
 /// Which samples a step takes, as a pure function of (seed, step).
 ///
-/// Step s is batch s % steps_per_epoch() of epoch s / steps_per_epoch(). Batches have the same
-/// size: what is left of a permutation after the last whole batch is not visited in that epoch.
-/// Nothing needs to be saved to resume: ask for the next step.
+/// The permutations of epochs 0, 1, ... one after another are the order of positions; step s takes positions
+/// [s B, (s + 1) B). Batches have the same size, so one may end an epoch and begin the next; every epoch
+/// visits every sample once. Nothing needs to be saved to resume: ask for the next step.
 /// \threadsafety one thread at a time; it keeps the current epoch's permutation
 class BatchSampler {
  public:
   /// \error kInvalidArgument unless 1 <= global_batch <= samples
   static absl::StatusOr<BatchSampler> Create(uint64_t seed, int64_t samples, int64_t global_batch);
 
-  int64_t steps_per_epoch() const { return samples_ / global_batch_; }
+  /// Steps that visit `epochs` passes over all samples, rounded up, and at least 1.
+  int64_t StepsOf(double epochs) const;
   int64_t global_batch() const { return global_batch_; }
 
   /// Indices of the samples of the whole batch, over all ranks. Valid until the next call.
@@ -51,6 +52,7 @@ class BatchSampler {
   int64_t global_batch_;
   int64_t epoch_ = -1;  // of order_
   std::vector<int64_t> order_;
+  std::vector<int64_t> batch_;
 };
 
 }  // namespace sluice

@@ -54,6 +54,7 @@ absl::StatusOr<ImageSet> LoadFashionMnist(const std::string& directory, Split sp
   set.count = images.shape[0];
   set.height = images.shape[1];
   set.width = images.shape[2];
+  set.classes = kFashionMnistClasses;
   set.pixels = std::move(images.bytes);
   set.labels = std::move(labels.bytes);
   set.mean = kFashionMnistMean;

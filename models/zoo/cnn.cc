@@ -20,7 +20,8 @@ class Cnn : public Network {
         fc1_(register_module("fc1", torch::nn::Linear(192 * 3 * 3, 512))),
         fc2_(register_module("fc2", torch::nn::Linear(512, 10))) {}
 
-  torch::Tensor forward(torch::Tensor x) override {
+  torch::Tensor forward(const std::vector<torch::Tensor>& inputs) override {
+    torch::Tensor x = inputs[0];
     x = torch::max_pool2d(conv1_(x), 2).relu_();
     x = torch::max_pool2d(conv2_(x), 2).relu_();
     x = torch::max_pool2d(conv3_(x), 2).relu_();

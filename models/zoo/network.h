@@ -2,14 +2,17 @@
 
 #include <torch/nn/module.h>
 
+#include <vector>
+
 namespace sluice {
 
-/// A classifier of grey 28 x 28 images.
+/// Anything that is trained: inputs in, logits out.
 class Network : public torch::nn::Module {
  public:
-  /// \param images  n x 1 x 28 x 28, fp32
-  /// \return logits, n x 10
-  virtual torch::Tensor forward(torch::Tensor images) = 0;
+  /// \param inputs  those of a Batch: images are one, n x channels x height x width in fp32; tokens are one,
+  ///                n x positions in int64
+  /// \return logits: n x classes, or n x positions x classes where targets are per position
+  virtual torch::Tensor forward(const std::vector<torch::Tensor>& inputs) = 0;
 };
 
 }  // namespace sluice

@@ -62,7 +62,8 @@ class Resnet18 : public Network {
     fc_ = register_module("fc", torch::nn::Linear(512, 10));
   }
 
-  torch::Tensor forward(torch::Tensor x) override {
+  torch::Tensor forward(const std::vector<torch::Tensor>& inputs) override {
+    torch::Tensor x = inputs[0];
     x = bn1_(conv1_(x)).relu_();
     for (const auto& block : blocks_) x = block->forward(x);
     return fc_(x.mean({2, 3}));

@@ -35,7 +35,8 @@ class Vgg11 : public Network {
     fc3_ = register_module("fc3", torch::nn::Linear(4096, 10));
   }
 
-  torch::Tensor forward(torch::Tensor x) override {
+  torch::Tensor forward(const std::vector<torch::Tensor>& inputs) override {
+    torch::Tensor x = inputs[0];
     for (size_t i = 0; i < convolutions_.size(); ++i) {
       x = norms_[i](convolutions_[i](x)).relu_();
       if (kConvolutions[i].pool_after) x = torch::max_pool2d(x, 2);

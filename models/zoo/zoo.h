@@ -2,18 +2,20 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "absl/status/statusor.h"
+#include "models/data/data_shape.h"
 #include "models/zoo/network.h"
+#include "proto/job.pb.h"
 
 namespace sluice {
 
-/// Builds the network `name` (model.name of the job), in training mode, its weights a function of
-/// `seed`. Sets the seed of torch's default generator on the way.
+/// Builds the job's `model` for samples of this shape, in training mode, its weights a function of `seed`. Sets
+/// the seed of torch's default generator on the way.
 /// \return shared because torch modules hold their children so; the caller is the one owner
-/// \error kInvalidArgument for an unknown name, with the known ones
+/// \error kInvalidArgument for an unknown name, with the known ones, and for samples that it cannot take
 /// \error kInternal        wrapping what LibTorch threw
-absl::StatusOr<std::shared_ptr<Network>> BuildNetwork(const std::string& name, uint64_t seed);
+absl::StatusOr<std::shared_ptr<Network>> BuildNetwork(const proto::Model& model,
+                                                      const DataShape& shape, uint64_t seed);
 
 }  // namespace sluice

@@ -276,9 +276,9 @@ class Worker {
         SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
       }
       SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
-      done.set_test_samples(sums.samples);
-      done.set_test_correct(sums.correct);
-      done.set_test_loss_sum(sums.loss_sum);
+      done.mutable_evaluation()->set_predictions(sums.predictions);
+      done.mutable_evaluation()->set_correct(sums.correct);
+      done.mutable_evaluation()->set_loss_sum(sums.loss_sum);
       if (at_end()) {
         SLUICE_RETURN_IF_ERROR(checkpoints_->Write(completed_, *trainer_, *reducer_));
       }

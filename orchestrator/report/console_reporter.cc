@@ -211,9 +211,9 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         "%s"
         "  checkpoint: %s\n"
         "  files: %s",
-        totals.steps, absl::ToDoubleSeconds(result.wall), 100 * result.test_accuracy(),
-        result.test_samples, totals.last_loss, 1e3 * totals.PerStep(totals.step_seconds),
-        1e3 * totals.PerStep(totals.exposed_seconds),
+        totals.steps, absl::ToDoubleSeconds(result.wall), 100 * Accuracy(result.evaluation),
+        result.evaluation.predictions(), totals.last_loss,
+        1e3 * totals.PerStep(totals.step_seconds), 1e3 * totals.PerStep(totals.exposed_seconds),
         totals.SamplesPerSecond(options_.job.training().global_batch()), BytesText(sent),
         BytesText(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
         BytesText(totals.PerStep(totals.predicted_bytes)), result.policy_changes,

@@ -104,9 +104,9 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   const JobResult& result = std::get<JobResult>(outcome);
   const LedgerTotals& totals = result.totals;
   json["failed"] = false;
-  json["test_accuracy"] = result.test_accuracy();
-  json["test_loss"] = result.test_loss;
-  json["test_samples"] = result.test_samples;
+  json["test_accuracy"] = Accuracy(result.evaluation);
+  json["test_loss"] = MeanLoss(result.evaluation);
+  json["test_samples"] = result.evaluation.predictions();
   json["steps"] = totals.steps;
   json["train_loss"] = totals.last_loss;
   json["samples_per_second"] = totals.SamplesPerSecond(job.training().global_batch());

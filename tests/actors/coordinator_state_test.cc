@@ -44,9 +44,9 @@ class CoordinatorStateTest : public testing::Test {
     *done.mutable_envelope() = EnvelopeOf(1);
     done.set_rank(rank);
     done.set_steps(1);
-    done.set_test_samples(10);
-    done.set_test_correct(9);
-    done.set_test_loss_sum(5);
+    done.mutable_evaluation()->set_predictions(10);
+    done.mutable_evaluation()->set_correct(9);
+    done.mutable_evaluation()->set_loss_sum(5);
     return done;
   }
 
@@ -296,9 +296,9 @@ TEST_F(CoordinatorStateTest, WhenAllAreDoneEverybodyShutsDownAndTheResultIsSumme
   EXPECT_TRUE(state_->OnWorkerDone(0, Done(0)).empty());  // said twice, counted once
   EXPECT_EQ(Count<proto::Shutdown>(state_->OnWorkerDone(1, Done(1))), 3);
   const auto& result = std::get<JobResult>(observer_.ends.at(0));
-  EXPECT_EQ(result.test_samples, 20);
-  EXPECT_EQ(result.test_correct, 18);
-  EXPECT_DOUBLE_EQ(result.test_loss, 0.5);
+  EXPECT_EQ(result.evaluation.predictions(), 20);
+  EXPECT_DOUBLE_EQ(Accuracy(result.evaluation), 0.9);
+  EXPECT_DOUBLE_EQ(MeanLoss(result.evaluation), 0.5);
   EXPECT_EQ(result.totals.steps, 1);
   EXPECT_EQ(state_->exit_code(), 0);
 }

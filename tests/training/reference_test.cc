@@ -10,8 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "models/data/batch_sampler.h"
-#include "models/data/fashion_mnist.h"
-#include "models/data/image_batch.h"
+#include "models/data/dataset.h"
 #include "models/zoo/zoo.h"
 #include "tests/training/memory_world.h"
 
@@ -19,10 +18,10 @@ namespace sluice {
 namespace {
 
 std::vector<double> PlainLosses(const proto::JobConfig& job, int64_t steps) {
-  const ImageSet train = *LoadFashionMnist(job.data().path(), Split::kTrain);
-  BatchSampler sampler =
-      *BatchSampler::Create(job.training().seed(), train.count, job.training().global_batch());
-  const auto network = *BuildNetwork(job.model().name(), job.training().seed());
+  const Datasets data = *LoadDatasets(job.data());
+  BatchSampler sampler = *BatchSampler::Create(job.training().seed(), data.train->size(),
+                                               job.training().global_batch());
+  const auto network = *BuildNetwork(job.model(), data.train->shape(), job.training().seed());
   std::unique_ptr<torch::optim::Optimizer> optimizer;
   if (job.optimizer().kind() == "sgd") {
     optimizer = std::make_unique<torch::optim::SGD>(
@@ -35,10 +34,10 @@ std::vector<double> PlainLosses(const proto::JobConfig& job, int64_t steps) {
   }
   std::vector<double> losses;
   for (int64_t s = 0; s < steps; ++s) {
-    const ImageBatch batch = MakeImageBatch(train, sampler.GlobalBatch(Step(s)));
+    const Batch batch = *data.train->Make(sampler.GlobalBatch(Step(s)), std::nullopt);
     optimizer->zero_grad();
     const torch::Tensor loss =
-        torch::nn::functional::cross_entropy(network->forward(batch.images), batch.labels);
+        torch::nn::functional::cross_entropy(network->forward(batch.inputs), batch.targets);
     loss.backward();
     optimizer->step();
     losses.push_back(loss.item<double>());

@@ -60,21 +60,5 @@ TEST(Schedule, AWarmupLongerThanTheJobIsAllWarmup) {
   EXPECT_EQ(LearningRateFactor(Schedule("cosine", 200), 200, 100), 0);
 }
 
-TEST(TotalSteps, StepsComeBeforeEpochs) {
-  proto::Training training;
-  training.set_epochs(2);
-  EXPECT_EQ(TotalSteps(training, 468), 936);
-  training.set_steps(10);
-  EXPECT_EQ(TotalSteps(training, 468), 10);
-}
-
-TEST(TotalSteps, PartsOfAnEpochAreRoundedButNeverToNothing) {
-  proto::Training training;
-  training.set_epochs(0.5);
-  EXPECT_EQ(TotalSteps(training, 5), 3);
-  training.set_epochs(0.001);
-  EXPECT_EQ(TotalSteps(training, 5), 1);
-}
-
 }  // namespace
 }  // namespace sluice

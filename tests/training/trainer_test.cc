@@ -99,12 +99,12 @@ TEST(Trainer, ShardsOfTheTestSetAddUpToTheWholeSet) {
   EvaluationSums sum;
   for (int r = 0; r < 4; ++r) {
     const EvaluationSums part = *(*Trainer::Create(job, Rank(r), 4))->EvaluateShard();
-    EXPECT_GE(part.samples, 10);
-    sum.samples += part.samples;
+    EXPECT_GE(part.predictions, 10);
+    sum.predictions += part.predictions;
     sum.correct += part.correct;
     sum.loss_sum += part.loss_sum;
   }
-  EXPECT_EQ(sum.samples, whole.samples);
+  EXPECT_EQ(sum.predictions, whole.predictions);
   EXPECT_EQ(sum.correct, whole.correct);
   EXPECT_NEAR(sum.loss_sum, whole.loss_sum, 1e-4 * whole.loss_sum);
 }

@@ -20,8 +20,7 @@
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "models/data/batch_sampler.h"
-#include "models/data/fashion_mnist.h"
-#include "models/data/image_batch.h"
+#include "models/data/dataset.h"
 #include "models/torch_guard.h"
 #include "models/zoo/zoo.h"
 #include "orchestrator/config/job_loader.h"
@@ -65,31 +64,31 @@ double Rate(const proto::JobConfig& job, int64_t step, int64_t total) {
 }
 
 absl::Status Run(const proto::JobConfig& job, int64_t steps) {
-  auto train = LoadFashionMnist(job.data().path(), Split::kTrain);
-  if (!train.ok()) return train.status();
-  auto sampler =
-      BatchSampler::Create(job.training().seed(), train->count, job.training().global_batch());
+  const auto data = LoadDatasets(job.data());
+  if (!data.ok()) return data.status();
+  auto sampler = BatchSampler::Create(job.training().seed(), data->train->size(),
+                                      job.training().global_batch());
   if (!sampler.ok()) return sampler.status();
-  auto network = BuildNetwork(job.model().name(), job.training().seed());
+  auto network = BuildNetwork(job.model(), data->train->shape(), job.training().seed());
   if (!network.ok()) return network.status();
-  return TorchGuard("plain LibTorch", [&] {
+  return TorchGuard("plain LibTorch", [&]() -> absl::Status {
     at::set_num_threads(std::max(1, job.training().threads()));
     const auto optimizer = Optimizer(job.optimizer(), (*network)->parameters());
-    const int64_t total = job.training().steps() > 0
-                              ? job.training().steps()
-                              : std::max<int64_t>(1, std::llround(job.training().epochs() *
-                                                                  sampler->steps_per_epoch()));
+    const int64_t total = job.training().steps() > 0 ? job.training().steps()
+                                                     : sampler->StepsOf(job.training().epochs());
     for (int64_t step = 0; step < (steps > 0 ? steps : total); ++step) {
-      const ImageBatch batch = MakeImageBatch(*train, sampler->GlobalBatch(Step(step)));
+      const auto batch = data->train->Make(sampler->GlobalBatch(Step(step)), std::nullopt);
+      if (!batch.ok()) return batch.status();
       for (auto& group : optimizer->param_groups()) group.options().set_lr(Rate(job, step, total));
       optimizer->zero_grad();
       const torch::Tensor loss =
-          torch::nn::functional::cross_entropy((*network)->forward(batch.images), batch.labels);
+          torch::nn::functional::cross_entropy((*network)->forward(batch->inputs), batch->targets);
       loss.backward();
       optimizer->step();
       std::printf("{\"step\": %lld, \"loss\": %.9g}\n", static_cast<long long>(step),
                   loss.item<double>());
     }
+    return absl::OkStatus();
   });
 }
 

@@ -29,17 +29,22 @@ INSTANTIATE_TEST_SUITE_P(Shapes, BatchSamplerTest,
                                          std::make_tuple(10, 3), std::make_tuple(1000, 32),
                                          std::make_tuple(997, 128), std::make_tuple(60000, 128)));
 
-TEST_P(BatchSamplerTest, NoSampleTwiceInAnEpoch) {
-  for (int64_t epoch = 0; epoch < 2; ++epoch) {
-    std::set<int64_t> seen;
-    for (int64_t s = 0; s < sampler_.steps_per_epoch(); ++s) {
-      for (int64_t index : Batch(sampler_, epoch * sampler_.steps_per_epoch() + s)) {
-        EXPECT_TRUE(index >= 0 && index < samples_) << index;
-        EXPECT_TRUE(seen.insert(index).second) << index << " again in epoch " << epoch;
-      }
-    }
-    // All but the incomplete last batch.
-    EXPECT_EQ(static_cast<int64_t>(seen.size()), samples_ - samples_ % global_batch_);
+TEST_P(BatchSamplerTest, EveryEpochVisitsEverySampleOnce) {
+  constexpr int64_t kEpochs = 3;
+  std::vector<int64_t> order;  // of positions
+  for (int64_t s = 0; s < sampler_.StepsOf(kEpochs); ++s) {
+    const std::vector<int64_t> batch = Batch(sampler_, s);
+    EXPECT_EQ(static_cast<int64_t>(batch.size()), global_batch_);
+    order.insert(order.end(), batch.begin(), batch.end());
+  }
+  ASSERT_GE(static_cast<int64_t>(order.size()), kEpochs * samples_);
+  EXPECT_LT(static_cast<int64_t>(order.size()), kEpochs * samples_ + global_batch_);
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    const auto begin = order.begin() + epoch * samples_;
+    const std::set<int64_t> seen(begin, begin + samples_);
+    EXPECT_EQ(static_cast<int64_t>(seen.size()), samples_) << "epoch " << epoch;
+    EXPECT_EQ(*seen.begin(), 0);
+    EXPECT_EQ(*seen.rbegin(), samples_ - 1);
   }
 }
 
@@ -62,9 +67,9 @@ TEST_P(BatchSamplerTest, UnionOverRanksIsTheGlobalBatchForEveryWorldSize) {
 }
 
 TEST_P(BatchSamplerTest, ABatchDoesNotDependOnTheStepsBefore) {
-  const int64_t step = sampler_.steps_per_epoch() + sampler_.steps_per_epoch() / 2;
+  const int64_t step = sampler_.StepsOf(1.5);
   const std::vector<int64_t> fresh = Batch(sampler_, step);
-  for (int64_t s = 0; s < 3 * sampler_.steps_per_epoch(); s += 1 + step / 5) Batch(sampler_, s);
+  for (int64_t s = 0; s < sampler_.StepsOf(3); s += 1 + step / 5) Batch(sampler_, s);
   EXPECT_THAT(Batch(sampler_, step), ElementsAreArray(fresh));
 }
 
@@ -86,6 +91,14 @@ TEST(BatchSampler, EveryPlaceIsEquallyLikely) {
   for (const auto& row : count) {
     for (int n : row) EXPECT_NEAR(n, kEpochs / kSamples, 5 * 57);
   }
+}
+
+TEST(BatchSampler, PartsOfAnEpochAreRoundedUpAndAreNeverNothing) {
+  const BatchSampler sampler = *BatchSampler::Create(1, 1000, 128);
+  EXPECT_EQ(sampler.StepsOf(2), 16);  // 15.6
+  EXPECT_EQ(sampler.StepsOf(1e-6), 1);
+  EXPECT_EQ(BatchSampler::Create(1, 1000, 10)->StepsOf(0.1), 10);
+  EXPECT_EQ(BatchSampler::Create(1, 60000, 64)->StepsOf(1.1), 1032);  // 1031.25
 }
 
 TEST(BatchSampler, ABatchLargerThanTheSetIsRefused) {

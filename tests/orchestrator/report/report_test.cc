@@ -67,8 +67,8 @@ TEST(SummaryJson, MeansAreOverAllSteps) {
   result.totals.sent_bytes = 400;
   result.totals.predicted_bytes = 404;
   result.totals.checksums_compared = 1;
-  result.test_samples = 200;
-  result.test_correct = 150;
+  result.evaluation.set_predictions(200);
+  result.evaluation.set_correct(150);
   const Json json = Json::parse(SummaryJson(result, DefaultJob(2)));
   EXPECT_DOUBLE_EQ(json["test_accuracy"], 0.75);
   EXPECT_DOUBLE_EQ(json["step_seconds"], 0.5);

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace sluice {
+
+/// n samples, as a network takes them and a loss judges them.
+struct Batch {
+  std::vector<at::Tensor> inputs;  ///< what Network::forward takes, n first in each shape
+  at::Tensor targets;              ///< int64: n, or n x T with one target per position
+
+  int64_t size() const { return targets.size(0); }
+};
+
+}  // namespace sluice

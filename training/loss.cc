@@ -1,0 +1,20 @@
+#include "training/loss.h"
+
+#include <torch/enum.h>
+#include <torch/nn/functional/loss.h>
+
+namespace sluice {
+
+at::Tensor LossSumOverPredictions(const at::Tensor& logits, const Batch& batch) {
+  return torch::nn::functional::cross_entropy(
+      logits.flatten(0, -2), batch.targets.flatten(),
+      torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+}
+
+at::Tensor LossSumOverSamples(const at::Tensor& logits, const Batch& batch) {
+  const int64_t positions = batch.targets.numel() / batch.size();
+  const at::Tensor sum = LossSumOverPredictions(logits, batch);
+  return positions == 1 ? sum : sum / static_cast<double>(positions);
+}
+
+}  // namespace sluice
