@@ -72,6 +72,9 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Statistics>& m) {
         SendAll(self, self->state.coordinator->OnStatistics(MemberOf(self), m.message));
       },
+      [=](const Pb<proto::PhaseEvaluation>& m) {
+        SendAll(self, self->state.coordinator->OnPhaseEvaluation(MemberOf(self), m.message));
+      },
       [=](const Pb<proto::WorkerDone>& m) {
         SendAll(self, self->state.coordinator->OnWorkerDone(MemberOf(self), m.message));
       },

@@ -60,7 +60,9 @@ absl::StatusOr<std::unique_ptr<CoordinatorState>> CoordinatorState::Create(
   if (options.job.world().size() < 1) {
     return absl::InvalidArgumentError("world.size must be at least 1 (set it with -np N)");
   }
-  SLUICE_ASSIGN_OR_RETURN(auto publisher, PolicyPublisher::Create(options.job, clock));
+  proto::JobConfig first = options.job;
+  *first.mutable_compression() = CompressionOf(options.job, PhasesOf(options.job).front());
+  SLUICE_ASSIGN_OR_RETURN(auto publisher, PolicyPublisher::Create(first, clock));
   return std::unique_ptr<CoordinatorState>(
       new CoordinatorState(std::move(options), std::move(publisher), std::move(clock), observer));
 }
@@ -72,6 +74,7 @@ CoordinatorState::CoordinatorState(Options options, std::unique_ptr<PolicyPublis
       clock_(std::move(clock)),
       observer_(observer),
       membership_(MembershipOf(options_), clock_()),
+      conductor_(options_.job),
       ledger_(options_.job.world().size()),
       detector_({absl::Seconds(options_.job.report().stall_warning_seconds()),
                  absl::Seconds(options_.job.report().stall_shutdown_seconds())}) {}
@@ -144,18 +147,17 @@ absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) c
       return absl::FailedPreconditionError(
           absl::StrCat("model differs from that of ", Describe(member.process), ": ", difference));
     }
-    if (join.total_steps() != member.total_steps) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the job has ", join.total_steps(), " steps here and ", member.total_steps,
-                       " at ", Describe(member.process), ": different data?"));
-    }
   }
   return absl::OkStatus();
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
                                                                  const proto::Join& join) {
-  if (absl::Status status = CheckJoin(id, join); !status.ok()) {
+  absl::Status status = CheckJoin(id, join);
+  if (status.ok() && join.process().role() == proto::ROLE_WORKER) {
+    status = conductor_.OnJoin(join, membership_.formed());
+  }
+  if (!status.ok()) {
     ++dropped_;
     proto::JoinRefused refused;
     *refused.mutable_envelope() = Stamp();
@@ -172,7 +174,6 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
   Member& member = members_[id];
   member.process = join.process();
   member.transport_address = join.transport_address();
-  member.total_steps = join.total_steps();
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
   // Of a checkpoint, or of this coordinator's predecessor: plans go on from there.
   membership_.Recover(join.envelope().generation());
@@ -180,8 +181,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
       (!resume_.has_value() || Newest(join.policy_state()) > Newest(*resume_))) {
     resume_ = join.policy_state();
   }
-  int64_t total_steps = 0;
-  for (const auto& [other, info] : members_) total_steps = std::max(total_steps, info.total_steps);
+  const int64_t total_steps = conductor_.known() ? conductor_.schedule().total_steps() : 0;
   return Follow(
       membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()));
 }
@@ -251,6 +251,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membershi
       *update.mutable_envelope() = Stamp();
       update.set_window(kNoMoreDecisions);
       add(ToWorkers(update));
+      decided_window_ = kNoMoreDecisions;
+      add(TurnIfReady());
     } else if (const auto* dismiss = std::get_if<Membership::Dismiss>(&order)) {
       proto::Failure failure;
       *failure.mutable_envelope() = Stamp();
@@ -297,7 +299,10 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
   *message.mutable_envelope() = Stamp();
   message.set_world_size(static_cast<int32_t>(start.workers.size()));
   const Member& first = members_.at(start.workers.front());
-  message.set_total_steps(first.total_steps);
+  const PhaseSchedule& schedule = conductor_.schedule();
+  message.set_total_steps(schedule.total_steps());
+  *message.mutable_schedule() = schedule.log();
+  message.mutable_phase_steps()->Assign(schedule.steps().begin(), schedule.steps().end());
   *message.mutable_coordinator() = options_.self;
   message.mutable_tensors()->Assign(first.tensors.begin(), first.tensors.end());
   message.set_start_step(start.start_step);
@@ -362,22 +367,30 @@ double CoordinatorState::PredictedBytes(const proto::CompressionPolicy& policy) 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership::Start& start) {
   const absl::Time now = clock_();
   const bool first = started_ == absl::InfinitePast();
+  const int world = static_cast<int>(start.workers.size());
+  if (absl::Status status = conductor_.Start(start.start_step, world); !status.ok()) {
+    return FailOwn(absl::StrCat("phases to go on with: ", status.message()), kExitConfig);
+  }
+  if (absl::Status status = publisher_->SetCompression(PhaseCompression()); !status.ok()) {
+    return FailOwn(std::string(status.message()), kExitConfig);
+  }
+  BeginPhase();
   if (resume_.has_value()) {
     if (absl::Status status = Resume(*std::exchange(resume_, std::nullopt)); !status.ok()) {
       return FailOwn(absl::StrCat("plans to go on with: ", status.message()), kExitConfig);
     }
   }
-  const int world_size = static_cast<int>(start.workers.size());
-  const std::vector<ClusterStep> partial = ledger_.Regroup(world_size, start.start_step);
+  const std::vector<ClusterStep> partial = ledger_.Regroup(world, start.start_step);
   if (!partial.empty()) observer_->OnSteps(partial);
   for (auto& [id, member] : members_) member.done = false;
   times_ = StepTimes();
   Report(checkpoints_.End("a new generation"));
-  checkpoints_.Begin(start.generation, world_size);
-  publisher_->OnNewWorld(world_size);
+  checkpoints_.Begin(start.generation, world);
+  publisher_->OnNewWorld(world);
   secondary_.reset();
 
   proto::StartGeneration message = StartMessage(start);
+  decided_window_ = options_.profilers > 0 ? message.decided_window() : kNoMoreDecisions;
   ModelSize size;
   if (absl::Status status = PrepareWorld(message, size); !status.ok()) {
     return FailOwn(std::string(status.message()), kExitConfig);
@@ -389,6 +402,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   if (!first) result_.regrouping += now - regrouping_since_;
   last_report_ = now;
   observer_->OnStarted(message, size);
+  observer_->OnPhase(result_.phases.back(), message.total_steps());
   std::vector<Outgoing> out;
   for (const auto* ids : {&start.workers, &start.profilers}) {
     for (MemberId id : *ids) {
@@ -524,7 +538,66 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
   proto::WindowStatistics window = statistics.window();
   times_.MoveTo(publisher_->current(), window);
   observer_->OnWindow(window);
-  return PublishDecision(window.window(), publisher_->OnWindow(window));
+  std::vector<Outgoing> out = PublishDecision(window.window(), publisher_->OnWindow(window));
+  decided_window_ = std::max(decided_window_, window.window());
+  for (Outgoing& more : TurnIfReady()) out.push_back(std::move(more));
+  return out;
+}
+
+proto::Compression CoordinatorState::PhaseCompression() const {
+  return CompressionOf(options_.job, conductor_.schedule().phase());
+}
+
+void CoordinatorState::BeginPhase() {
+  const PhaseSchedule& schedule = conductor_.schedule();
+  std::vector<PhaseOutcome>& phases = result_.phases;
+  // What was begun and is not any more: the generation starts from before it.
+  while (!phases.empty() && phases.back().first_step > schedule.run().first_step) {
+    phases.pop_back();
+  }
+  if (phases.empty() || phases.back().first_step < schedule.run().first_step) {
+    phases.emplace_back();
+  }
+  phases.back() = {NameOf(schedule.phase()), schedule.run().first_step, schedule.run().end(), {}};
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnPhaseEvaluation(
+    MemberId id, const proto::PhaseEvaluation& evaluation) {
+  if (!Accept(id, evaluation.envelope()) || phase() != Phase::kRunning) return {};
+  conductor_.OnEvaluation(evaluation);
+  return TurnIfReady();
+}
+
+// Windows that ended in a phase are planned by that phase's policy, whichever message comes first: a rerun must
+// decide alike.
+std::vector<CoordinatorState::Outgoing> CoordinatorState::TurnIfReady() {
+  if (over_ || !conductor_.known() || !conductor_.ready()) return {};
+  const int64_t step = conductor_.step();
+  if (decided_window_ < step / options_.job.compression().window_steps() - 1) return {};
+  const PhaseConductor::Turn turn = conductor_.Decide();
+  const PhaseSchedule& schedule = conductor_.schedule();
+  membership_.SetTotalSteps(schedule.total_steps());
+  PhaseOutcome evaluated;
+  evaluated.name = NameOf(schedule.phases()[turn.evaluated.phase]);
+  evaluated.first_step = turn.evaluated.first_step;
+  evaluated.end_step = step;
+  evaluated.evaluation = turn.entry.evaluation();
+  observer_->OnEvaluation(evaluated);
+  std::vector<Outgoing> out;
+  if (turn.next_phase) {
+    result_.phases.back() = evaluated;
+    BeginPhase();
+    // Before the decision: a rank that goes on has the plan already.
+    const auto plan = publisher_->OnPhase(PhaseCompression(), profiler_->Sizes(), step);
+    out = PublishDecision(kNoDecision, plan);
+    if (over_) return out;
+  }
+  observer_->OnPhase(result_.phases.back(), schedule.total_steps());
+  proto::PhaseDecision decision;
+  *decision.mutable_envelope() = Stamp();
+  *decision.mutable_entry() = turn.entry;
+  for (Outgoing& more : ToWorkers(decision)) out.push_back(std::move(more));
+  return out;
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
@@ -546,13 +619,15 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
   }
   result_.policy_changes = publisher_->changes();
   // Asked to stop after the last step, a job is simply done.
-  if (stop_.has_value() && done.steps() < member.total_steps) {
+  if (stop_.has_value() && done.steps() < conductor_.schedule().total_steps()) {
     if (newest_checkpoint_.value != done.steps()) {
       return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written"),
                      stop_->exit_code);
     }
     result_.stopped_by = stop_->why;
   }
+  result_.phases.back().end_step = done.steps();
+  result_.phases.back().evaluation = result_.evaluation;
   result_.wall = last_report_ - started_;
   result_.lags = detector_.lags();
   result_.stalls = detector_.stalls();
@@ -634,6 +709,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnCheckpointPart(
   }
   if (progress.commit.has_value()) {
     proto::CheckpointCommit& commit = commits.emplace_back(*std::move(progress.commit));
+    *commit.mutable_schedule() = conductor_.LogUpTo(commit.step());
     if (auto state = publisher_->SaveState(Step(commit.step()))) {
       *commit.mutable_policy_state() = *std::move(state);
     }

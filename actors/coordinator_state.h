@@ -12,25 +12,35 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "actors/checkpoint_ledger.h"
-#include "actors/evaluation_sums.h"
 #include "actors/membership.h"
+#include "actors/phase_conductor.h"
 #include "actors/policy_publisher.h"
 #include "actors/stall_detector.h"
 #include "actors/step_ledger.h"
 #include "actors/step_times.h"
 #include "actors/window_profiler.h"
+#include "policies/schedule/evaluation_sums.h"
 #include "proto/control.pb.h"
 #include "proto/job.pb.h"
 
 namespace sluice {
 
 /// Version of the control protocol: nodes with another one are refused.
-inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kProtocolVersion = 3;
+
+/// One run of one phase, as far as it went.
+struct PhaseOutcome {
+  std::string name;
+  int64_t first_step = 0;
+  int64_t end_step = 0;          ///< and so far, when it was evaluated
+  proto::Evaluation evaluation;  ///< then, over all ranks
+};
 
 /// What the job came to.
 struct JobResult {
   LedgerTotals totals;
   proto::Evaluation evaluation;  ///< over all ranks
+  std::vector<PhaseOutcome> phases;
   int policy_changes = 0;
   double raw_bytes_per_step = 0;
   absl::Duration wall;  ///< start of the first generation to the last step report
@@ -66,6 +76,11 @@ class CoordinatorObserver {
   /// One rank's report: its bucket timings and links.
   virtual void OnReport(const proto::StepReport& report) = 0;
   virtual void OnPolicy(const proto::CompressionPolicy& policy) = 0;
+  /// This phase goes on from here: with every generation, and after every evaluation. Its end is the latest one.
+  /// \param total_steps  of the job, at the latest
+  virtual void OnPhase(const PhaseOutcome&, int64_t total_steps) {}
+  /// Ranks have evaluated between two steps, in this phase.
+  virtual void OnEvaluation(const PhaseOutcome&) {}
   virtual void OnWindow(const proto::WindowStatistics& window) = 0;
   virtual void OnCheckpoint(const CheckpointResult& result) {}
   virtual void OnHeartbeat(const proto::Heartbeat&) {}
@@ -106,9 +121,10 @@ class CoordinatorState {
   };
   /// The shell's number for a connection.
   using MemberId = Membership::MemberId;
-  using Message = std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration,
-                               proto::Hold, proto::Boundary, proto::PolicyUpdate,
-                               proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
+  using Message =
+      std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration, proto::Hold,
+                   proto::Boundary, proto::PolicyUpdate, proto::PhaseDecision,
+                   proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
   struct Outgoing {
     MemberId to;
     Message message;
@@ -128,6 +144,8 @@ class CoordinatorState {
   std::vector<Outgoing> OnStepReport(MemberId member, const proto::StepReport& report);
   std::vector<Outgoing> OnHeartbeat(MemberId member, const proto::Heartbeat& heartbeat);
   std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
+  std::vector<Outgoing> OnPhaseEvaluation(MemberId member,
+                                          const proto::PhaseEvaluation& evaluation);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
   std::vector<Outgoing> OnHeld(MemberId member, const proto::Held& held);
@@ -157,7 +175,6 @@ class CoordinatorState {
     proto::ProcessInfo process;
     std::string transport_address;
     std::vector<proto::TensorSpec> tensors;
-    int64_t total_steps = 0;
     bool done = false;  // with the current generation
   };
 
@@ -180,6 +197,9 @@ class CoordinatorState {
   std::vector<Outgoing> PublishBeforeTraining();
   std::vector<Outgoing> PublishDecision(
       int64_t window, const absl::StatusOr<std::optional<proto::CompressionPolicy>>& policy);
+  std::vector<Outgoing> TurnIfReady();
+  void BeginPhase();
+  proto::Compression PhaseCompression() const;
   std::vector<Outgoing> Fail(proto::Failure failure);
   absl::Status Resume(const proto::PolicyState& state);
   void Report(const std::vector<CheckpointResult>& dropped);
@@ -195,6 +215,8 @@ class CoordinatorState {
   Membership membership_;
   bool over_ = false;
   std::map<MemberId, Member> members_;
+  PhaseConductor conductor_;
+  int64_t decided_window_ = 0;  // newest window that a phase's end need not wait for
   std::optional<WindowProfiler> profiler_;
   StepLedger ledger_;
   StepTimes times_;

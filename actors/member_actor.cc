@@ -69,6 +69,10 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
       [=](const Pb<proto::Boundary>& m) {
         if (!Stale(self, m.message.envelope())) events.on_boundary(m.message);
       },
+      [=](const Pb<proto::PhaseDecision>& m) {
+        if (!Stale(self, m.message.envelope())) events.on_phase(m.message);
+      },
+      [=](const Pb<proto::PhaseEvaluation>& m) { Forward(self, m); },
       [=](const Pb<proto::CheckpointCommit>& m) {
         if (!Stale(self, m.message.envelope())) events.on_commit(m.message);
       },

@@ -63,6 +63,7 @@ class CafMemberClient : public MemberClient {
 
   void Send(proto::StepReport report) override { Forward(std::move(report)); }
   void Send(proto::Statistics statistics) override { Forward(std::move(statistics)); }
+  void Send(proto::PhaseEvaluation evaluation) override { Forward(std::move(evaluation)); }
   void Send(proto::WorkerDone done) override { Forward(std::move(done)); }
   void Send(proto::CheckpointPart part) override { Forward(std::move(part)); }
   void Send(proto::CheckpointDone done) override { Forward(std::move(done)); }
@@ -101,6 +102,7 @@ class CafMemberClient : public MemberClient {
     events.on_generation_over = events_.on_generation_over;
     events.on_hold = events_.on_hold;
     events.on_boundary = events_.on_boundary;
+    events.on_phase = events_.on_phase;
     events.on_commit = events_.on_commit;
     events.on_lost = [this](const std::string& cause) {
       if (reconnect_timeout_ <= absl::ZeroDuration()) return false;

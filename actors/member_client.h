@@ -42,6 +42,7 @@ class MemberClient {
     /// Begin no step from now on, until on_boundary. \return the last one begun, -1 = none
     std::function<int64_t(const proto::Hold&)> on_hold = [](const auto&) { return -1; };
     std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
+    std::function<void(const proto::PhaseDecision&)> on_phase = [](const auto&) {};
     std::function<void(const proto::CheckpointCommit&)> on_commit = [](const auto&) {};
     /// Once.
     std::function<void(const End&)> on_end = [](const auto&) {};
@@ -63,6 +64,7 @@ class MemberClient {
   // Envelopes are filled in on the way.
   virtual void Send(proto::StepReport report) = 0;
   virtual void Send(proto::Statistics statistics) = 0;
+  virtual void Send(proto::PhaseEvaluation evaluation) = 0;
   virtual void Send(proto::WorkerDone done) = 0;
   virtual void Send(proto::CheckpointPart part) = 0;
   virtual void Send(proto::CheckpointDone done) = 0;

@@ -112,9 +112,12 @@ class Membership {
 
   explicit Membership(const Options& options, absl::Time now);
 
+  /// Of the job, as far as it is known: a condition may have ended a phase early.
+  void SetTotalSteps(int64_t total_steps) { total_steps_ = total_steps; }
+
   /// `process` asks to take part, for the first time or, after its generation has ended, again.
   /// \param completed     steps whose outcome it holds
-  /// \param total_steps   of the job
+  /// \param total_steps   as SetTotalSteps
   Orders OnJoin(MemberId id, const proto::ProcessInfo& process, int64_t completed,
                 int64_t total_steps, absl::Time now);
   /// Before the first generation of this coordinator: a member has taken part in `generation` of its predecessor.

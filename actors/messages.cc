@@ -22,6 +22,8 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::Statistics>>("sluice/Statistics");
   add_message_type<Pb<proto::PolicyUpdate>>("sluice/PolicyUpdate");
   add_message_type<Pb<proto::WorkerDone>>("sluice/WorkerDone");
+  add_message_type<Pb<proto::PhaseEvaluation>>("sluice/PhaseEvaluation");
+  add_message_type<Pb<proto::PhaseDecision>>("sluice/PhaseDecision");
   add_message_type<Pb<proto::Failure>>("sluice/Failure");
   add_message_type<Pb<proto::Shutdown>>("sluice/Shutdown");
   add_message_type<Pb<proto::Heartbeat>>("sluice/Heartbeat");

@@ -44,6 +44,7 @@ using MemberHandle = caf::typed_actor<
     caf::reacts_to<Pb<proto::JoinRefused>>, caf::reacts_to<Pb<proto::StartGeneration>>,
     caf::reacts_to<Pb<proto::EndGeneration>>, caf::reacts_to<Pb<proto::Hold>>,
     caf::reacts_to<Pb<proto::Boundary>>, caf::reacts_to<Pb<proto::CheckpointCommit>>,
+    caf::reacts_to<Pb<proto::PhaseDecision>>, caf::reacts_to<Pb<proto::PhaseEvaluation>>,
     caf::reacts_to<Pb<proto::CheckpointPart>>, caf::reacts_to<Pb<proto::CheckpointDone>>,
     caf::reacts_to<Pb<proto::PolicyUpdate>>, caf::reacts_to<Pb<proto::Shutdown>>,
     caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Join>>,
@@ -55,9 +56,10 @@ using MemberHandle = caf::typed_actor<
 using CoordinatorHandle = caf::typed_actor<
     caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
     caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
-    caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Held>>,
-    caf::reacts_to<Pb<proto::CheckpointPart>>, caf::reacts_to<Pb<proto::CheckpointDone>>,
-    caf::reacts_to<Pb<proto::Heartbeat>>, caf::reacts_to<CheckpointAtom, std::string>,
+    caf::reacts_to<Pb<proto::PhaseEvaluation>>, caf::reacts_to<Pb<proto::Failure>>,
+    caf::reacts_to<Pb<proto::Held>>, caf::reacts_to<Pb<proto::CheckpointPart>>,
+    caf::reacts_to<Pb<proto::CheckpointDone>>, caf::reacts_to<Pb<proto::Heartbeat>>,
+    caf::reacts_to<CheckpointAtom, std::string>,
     caf::reacts_to<StopAtom, std::string, std::string, int, bool>, caf::reacts_to<TickAtom>>;
 
 /// Configuration of every actor system: message types, heartbeats, few threads.

@@ -1,5 +1,7 @@
 #include "actors/policy_publisher.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +9,7 @@
 #include "base/status_macros.h"
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/effective_step.h"
+#include "policies/schedule/phase_schedule.h"
 
 namespace sluice {
 namespace {
@@ -43,8 +46,12 @@ int64_t RequiredDecision(const proto::Compression& compression, bool needs_windo
 }
 
 absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job) {
-  SLUICE_ASSIGN_OR_RETURN(const bool needs_errors, PolicyNeedsErrors(job.compression()));
-  return job.world().size() > 1 && needs_errors;
+  bool any = false;
+  for (const proto::Phase& phase : PhasesOf(job)) {
+    SLUICE_ASSIGN_OR_RETURN(const bool needs_errors, PolicyNeedsErrors(CompressionOf(job, phase)));
+    any = any || needs_errors;
+  }
+  return job.world().size() > 1 && any;
 }
 
 PolicyPublisher::PolicyPublisher(const proto::JobConfig& job,
@@ -86,19 +93,42 @@ void PolicyPublisher::Remember(int64_t window, int64_t last_step) {
   }
 }
 
+absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::PublishFirst(
+    const proto::WindowStatistics& sizes, int64_t step) {
+  if (world_size_ == 1) return std::optional<proto::CompressionPolicy>();
+  if (!maker_->NeedsErrors()) return Publish(*maker_, SizesFor(compression_, sizes, step), step);
+  proto::Compression uniform = compression_;
+  uniform.set_policy("uniform");
+  SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(uniform));
+  return Publish(*maker, sizes, step);
+}
+
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Initial(
     const proto::WindowStatistics& sizes) {
-  std::optional<proto::CompressionPolicy> policy;
-  const int64_t step = compression_.warmup_steps();
-  if (world_size_ > 1 && !maker_->NeedsErrors()) {
-    SLUICE_ASSIGN_OR_RETURN(policy, Publish(*maker_, SizesFor(compression_, sizes, step), step));
-  } else if (world_size_ > 1) {
-    proto::Compression uniform = compression_;
-    uniform.set_policy("uniform");
-    SLUICE_ASSIGN_OR_RETURN(auto maker, CreateCompressionPolicy(uniform));
-    SLUICE_ASSIGN_OR_RETURN(policy, Publish(*maker, sizes, step));
-  }
+  SLUICE_ASSIGN_OR_RETURN(auto policy, PublishFirst(sizes, compression_.warmup_steps()));
   Remember(kInitialDecision, -1);
+  return policy;
+}
+
+absl::Status PolicyPublisher::SetCompression(const proto::Compression& compression) {
+  if (google::protobuf::util::MessageDifferencer::Equals(compression, compression_)) {
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(maker_, CreateCompressionPolicy(compression));
+  compression_ = compression;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnPhase(
+    const proto::Compression& compression, const proto::WindowStatistics& sizes, int64_t step) {
+  if (google::protobuf::util::MessageDifferencer::Equals(compression, compression_)) {
+    return std::optional<proto::CompressionPolicy>();
+  }
+  SLUICE_RETURN_IF_ERROR(SetCompression(compression));
+  // Not before the raw warm-up is over.
+  SLUICE_ASSIGN_OR_RETURN(auto policy,
+                          PublishFirst(sizes, std::max(step + 1, compression_.warmup_steps())));
+  Remember(last_window_, step - 1);
   return policy;
 }
 

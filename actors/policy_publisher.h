@@ -64,6 +64,15 @@ class PolicyPublisher {
   absl::StatusOr<std::optional<proto::CompressionPolicy>> OnWindow(
       const proto::WindowStatistics& window);
 
+  /// A phase begins with `step`, in which the job's compression is this. \return the plan that follows at once, in
+  /// force from the step after it: the new policy's, or its uniform reference if it has to measure first; nullopt
+  /// when compression or every layer's choice stays as it is
+  absl::StatusOr<std::optional<proto::CompressionPolicy>> OnPhase(
+      const proto::Compression& compression, const proto::WindowStatistics& sizes, int64_t step);
+
+  /// Plans by `compression` from now on; the plan in force stays. \error as CreateCompressionPolicy
+  absl::Status SetCompression(const proto::Compression& compression);
+
   /// What a run needs that goes on with `next_step`, in this process or another, to plan as if it had
   /// never stopped: the decisions on windows that ended before it. Of the last kKeptDecisions; nullopt
   /// when more have been made since.
@@ -94,11 +103,13 @@ class PolicyPublisher {
     std::string maker;
   };
 
+  absl::StatusOr<std::optional<proto::CompressionPolicy>> PublishFirst(
+      const proto::WindowStatistics& sizes, int64_t step);
   void Remember(int64_t window, int64_t last_step);
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Publish(
       CompressionPolicyMaker& maker, const proto::WindowStatistics& window, int64_t effective_step);
 
-  const proto::Compression compression_;
+  proto::Compression compression_;
   int world_size_;
   std::unique_ptr<CompressionPolicyMaker> maker_;
   Clock clock_;

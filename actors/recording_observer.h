@@ -24,6 +24,8 @@ class RecordingObserver : public CoordinatorObserver {
   }
   void OnReport(const proto::StepReport& report) override { reports.push_back(report); }
   void OnPolicy(const proto::CompressionPolicy& policy) override { policies.push_back(policy); }
+  void OnPhase(const PhaseOutcome& phase, int64_t) override { phases.push_back(phase); }
+  void OnEvaluation(const PhaseOutcome& phase) override { evaluations.push_back(phase); }
   void OnWindow(const proto::WindowStatistics& window) override { windows.push_back(window); }
   void OnEnd(const std::variant<JobResult, proto::Failure>& outcome) override {
     ends.push_back(outcome);
@@ -37,6 +39,8 @@ class RecordingObserver : public CoordinatorObserver {
   std::vector<ClusterStep> steps;
   std::vector<proto::StepReport> reports;
   std::vector<proto::CompressionPolicy> policies;
+  std::vector<PhaseOutcome> phases;
+  std::vector<PhaseOutcome> evaluations;
   std::vector<proto::WindowStatistics> windows;
   std::vector<Finding> findings;
   std::vector<std::variant<JobResult, proto::Failure>> ends;

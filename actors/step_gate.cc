@@ -19,6 +19,7 @@ void StepGate::OnStart(const proto::StartGeneration& start) {
   generation_over_ = false;
   held_.reset();
   boundary_.reset();
+  evaluated_.reset();
   unanswered_ = false;
   begun_ = start.start_step() - 1;
   decided_ = start.decided_window();
@@ -64,6 +65,21 @@ void StepGate::OnBoundary(const proto::Boundary& boundary) {
   if (boundary.checkpoint() || boundary.then() != proto::Boundary::THEN_CONTINUE) {
     boundary_ = boundary;
   }
+}
+
+void StepGate::OnPhase(const proto::PhaseDecision& decision) {
+  absl::MutexLock lock(&mu_);
+  evaluated_ = decision.entry();
+}
+
+std::optional<proto::ScheduleLog::Entry> StepGate::AwaitPhase(Step completed) {
+  absl::MutexLock lock(&mu_);
+  const auto known = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return evaluated_.has_value() && evaluated_->step() == completed.value;
+  };
+  const auto known_or_over = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return known() || Over(); };
+  mu_.Await(absl::Condition(&known_or_over));
+  return known() ? evaluated_ : std::nullopt;
 }
 
 void StepGate::OnGenerationOver(const proto::EndGeneration& end) {

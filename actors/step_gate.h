@@ -56,8 +56,13 @@ class StepGate {
   /// \return the last step begun, -1 = none
   int64_t OnHold(const proto::Hold& hold);
   void OnBoundary(const proto::Boundary& boundary);
+  void OnPhase(const proto::PhaseDecision& decision);
   void OnGenerationOver(const proto::EndGeneration& end);
   void OnEnd();
+
+  /// Waits for what was evaluated with `completed` steps done, over all ranks. \return nullopt: the generation or
+  /// the job is over first
+  std::optional<proto::ScheduleLog::Entry> AwaitPhase(Step completed);
 
   /// Whether the generation is over, or the job.
   bool over() const;
@@ -87,6 +92,7 @@ class StepGate {
   int64_t begun_ ABSL_GUARDED_BY(mu_) = -1;
   std::optional<int64_t> held_ ABSL_GUARDED_BY(mu_);  // serial of the hold without a boundary yet
   std::optional<proto::Boundary> boundary_ ABSL_GUARDED_BY(mu_);
+  std::optional<proto::ScheduleLog::Entry> evaluated_ ABSL_GUARDED_BY(mu_);  // the newest
   bool generation_over_ ABSL_GUARDED_BY(mu_) = false;
   std::string over_reason_ ABSL_GUARDED_BY(mu_);
   bool ended_ ABSL_GUARDED_BY(mu_) = false;

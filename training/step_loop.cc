@@ -162,16 +162,16 @@ class Loop {
 
 }  // namespace
 
-absl::Status RunSteps(Trainer& trainer, Reducer& reducer, Step first, int64_t checksum_every,
+absl::Status RunSteps(Trainer& trainer, Reducer& reducer, Step first,
+                      const std::function<int64_t()>& total_steps, int64_t checksum_every,
                       const std::function<bool(Step)>& before_step,
                       const std::function<void(const StepOutcome&)>& on_step,
                       const StepGuards& guards) {
   Loop loop(trainer, reducer, guards);
-  const int64_t steps = trainer.total_steps();
-  for (Step step = first; before_step(step) && step.value < steps; step = step + 1) {
+  for (Step step = first; before_step(step) && step.value < total_steps(); step = step + 1) {
     SLUICE_ASSIGN_OR_RETURN(StepOutcome outcome, loop.Run(step));
     const bool due = checksum_every > 0 && (step.value + 1) % checksum_every == 0;
-    if (due || step.value + 1 == steps) {
+    if (due || step.value + 1 == total_steps()) {
       outcome.has_checksum = true;
       outcome.checksum = trainer.ParameterChecksum();
     }

@@ -36,6 +36,7 @@ struct StepGuards {
 
 /// Runs steps of `trainer` from `first` on, gradients reduced by `reducer` while backward runs. The trainer's
 /// parameters must be the reducer's tensors, in order.
+/// \param total_steps     of the job as far as it is known; asked anew after every step
 /// \param checksum_every  steps between parameter checksums; the last step always has one
 /// \param before_step     before every step, and once more after the last one, on the calling thread; may hold
 ///                        it back. False: the loop ends before that step
@@ -44,7 +45,8 @@ struct StepGuards {
 /// \error kOutOfRange  the loss or a gradient of this rank was not finite, or the mean alone was
 /// \error kCancelled   that of another rank was: it has the better message
 /// \threadsafety the calling thread is the step loop
-absl::Status RunSteps(Trainer& trainer, Reducer& reducer, Step first, int64_t checksum_every,
+absl::Status RunSteps(Trainer& trainer, Reducer& reducer, Step first,
+                      const std::function<int64_t()>& total_steps, int64_t checksum_every,
                       const std::function<bool(Step)>& before_step,
                       const std::function<void(const StepOutcome&)>& on_step,
                       const StepGuards& guards = {});

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "models/data/batch_sampler.h"
@@ -24,6 +26,8 @@
 #include "training/loss.h"
 #include "training/model_state.h"
 #include "training/optimizer.h"
+#include "training/phases/phase.h"
+#include "training/phases/train/train.h"
 #include "training/safetensors.h"
 #include "training/schedule.h"
 #include "training/trainer_state.h"
@@ -73,11 +77,14 @@ class TorchTrainer : public Trainer {
   explicit TorchTrainer(Parts parts)
       : parts_(std::move(parts)),
         augmentation_key_(RandomKey(parts_.job.training().seed()).With("augmentation")),
-        total_steps_(parts_.job.training().steps() > 0
+        phase_steps_(parts_.job.training().steps() > 0
                          ? parts_.job.training().steps()
                          : parts_.sampler.StepsOf(parts_.job.training().epochs())),
+        phase_(std::make_unique<TrainPhase>()),
         batches_([this](int64_t step) { return MakeSlice(Step(step)); },
                  parts_.job.data().prefetch_batches()) {
+    *settings_.mutable_optimizer() = parts_.job.optimizer();
+    *settings_.mutable_schedule() = parts_.job.schedule();
     for (const NamedParameter& parameter : parts_.parameters) {
       infos_.push_back({parameter.name, parameter.tensor.sizes().vec()});
     }
@@ -90,14 +97,44 @@ class TorchTrainer : public Trainer {
     std::vector<at::Tensor> tensors;
     for (size_t i = 0; i < parts_.parameters.size(); ++i) {
       tensors.push_back(parts_.parameters[i].tensor);
+      tensors.back().set_requires_grad(true);  // or it could have no hook
       SLUICE_CHECK(
           static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors.back().numel(),
           "the sink's storage has the parameter's size");
     }
     hooks_.emplace(tensors, sink);
+    sink_ = &sink;
+    Freeze();
   }
 
-  int64_t total_steps() const override { return total_steps_; }
+  int64_t StepsOf(double epochs) const override { return parts_.sampler.StepsOf(epochs); }
+
+  absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
+    return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(auto next, MakePhase(settings));
+      SLUICE_RETURN_IF_ERROR(next->Prepare({*parts_.network, parts_.parameters}));
+      std::vector<at::Tensor> tensors;
+      for (const NamedParameter& parameter : parts_.parameters) tensors.push_back(parameter.tensor);
+      SLUICE_ASSIGN_OR_RETURN(auto optimizer,
+                              MakeOptimizer(settings.optimizer(), std::move(tensors)));
+      SLUICE_RETURN_IF_ERROR(phase_->Finish());
+      if (next->KeepsOptimizerState() &&
+          settings.optimizer().kind() == settings_.optimizer().kind()) {
+        optimizer->state() = std::move(parts_.optimizer->state());
+      }
+      parts_.optimizer = std::move(optimizer);
+      settings_ = settings;
+      phase_ = std::move(next);
+      phase_first_ = first;
+      phase_steps_ = steps;
+      Freeze();
+      const std::string report = phase_->Report();
+      if (parts_.rank == Rank(0) && !report.empty()) {
+        SLUICE_LOG(Info, "phase ", settings.name(), " ", report);
+      }
+      return absl::OkStatus();
+    });
+  }
 
   absl::Status LoadBatch(Step step) override {
     SLUICE_ASSIGN_OR_RETURN(Batch batch, batches_.Take(step.value));
@@ -113,12 +150,21 @@ class TorchTrainer : public Trainer {
     const double global_batch = parts_.job.training().global_batch();
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
     auto run = [&]() -> absl::StatusOr<double> {
-      const torch::Tensor loss_sum =
-          LossSumOverSamples(parts_.network->forward(batch.inputs), batch);
+      phase_->BeforeStep(step);
+      const torch::Tensor logits = parts_.network->forward(batch.inputs);
+      torch::Tensor loss_sum = LossSumOverSamples(logits, batch);
+      if (const torch::Tensor term = phase_->LossTerm(batch, logits); term.defined()) {
+        loss_sum = loss_sum + term;
+      }
       const double loss = loss_sum.item<double>() / global_batch;
       // Before backward: a gradient that is not finite must not reach the other ranks.
       if (!std::isfinite(loss)) return NotFinite(where, loss);
       hooks_->Release();
+      for (const int frozen : frozen_) {
+        const absl::Span<float> gradient = sink_->gradient(frozen);
+        std::fill(gradient.begin(), gradient.end(), 0.0f);
+        sink_->Ready(frozen);
+      }
       (loss_sum * (parts_.world_size / global_batch)).backward();
       return loss;
     };
@@ -127,7 +173,10 @@ class TorchTrainer : public Trainer {
 
   absl::Status ApplyGradients(Step step) override {
     return TorchGuard(absl::StrCat(ToString(step), ", ", ToString(parts_.rank), ": optimiser step"),
-                      [&] { StepWithLearningRate(*parts_.optimizer, LearningRate(step)); });
+                      [&] {
+                        StepWithLearningRate(*parts_.optimizer, LearningRate(step));
+                        phase_->AfterStep(step);
+                      });
   }
 
   std::vector<absl::Span<float>> FloatBuffers() override { return FloatBuffersOf(*parts_.network); }
@@ -230,7 +279,7 @@ class TorchTrainer : public Trainer {
   std::map<std::string, std::string> Metadata(Step completed) const {
     return {{"format", "pt"},
             {kModel, parts_.job.model().name()},
-            {kOptimizer, parts_.job.optimizer().kind()},
+            {kOptimizer, settings_.optimizer().kind()},
             {kCompleted, absl::StrCat(completed.value)}};
   }
 
@@ -245,10 +294,10 @@ class TorchTrainer : public Trainer {
   absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer) {
     std::map<std::string, std::string> metadata = model.metadata;
     if (metadata[kModel] != parts_.job.model().name() ||
-        metadata[kOptimizer] != parts_.job.optimizer().kind()) {
+        metadata[kOptimizer] != settings_.optimizer().kind()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "written for model \"", metadata[kModel], "\" and optimizer \"", metadata[kOptimizer],
-          "\", this job has ", parts_.job.model().name(), " and ", parts_.job.optimizer().kind()));
+          "\", this job has ", parts_.job.model().name(), " and ", settings_.optimizer().kind()));
     }
     int64_t completed = 0;
     if (!absl::SimpleAtoi(metadata[kCompleted], &completed) || completed < 0) {
@@ -279,20 +328,36 @@ class TorchTrainer : public Trainer {
   }
 
   double LearningRate(Step step) const {
-    return parts_.job.optimizer().learning_rate() *
-           LearningRateFactor(parts_.job.schedule(), step.value, total_steps_);
+    return settings_.optimizer().learning_rate() *
+           LearningRateFactor(settings_.schedule(), step.value - phase_first_.value, phase_steps_);
+  }
+
+  // Autograd passes over what the phase does not train, and leaves its gradient undefined.
+  void Freeze() {
+    frozen_.clear();
+    for (size_t i = 0; i < parts_.parameters.size(); ++i) {
+      const bool trains = phase_->Trains(parts_.parameters[i].name);
+      parts_.parameters[i].tensor.set_requires_grad(trains);
+      if (!trains) frozen_.push_back(static_cast<int>(i));
+    }
   }
 
   absl::Status NotFinite(absl::string_view where, double loss) const {
     return absl::OutOfRangeError(absl::StrCat(
         where, ": the loss is ", loss, "; training diverged. Lower optimizer.learning_rate (",
-        parts_.job.optimizer().learning_rate(), ") or lengthen schedule.warmup_steps (",
-        parts_.job.schedule().warmup_steps(), ")"));
+        settings_.optimizer().learning_rate(), ") or lengthen schedule.warmup_steps (",
+        settings_.schedule().warmup_steps(), ")"));
   }
 
   Parts parts_;
   const RandomKey augmentation_key_;
-  int64_t total_steps_;
+  // The phase, by default one with the job's own settings.
+  proto::Phase settings_;
+  Step phase_first_{0};
+  int64_t phase_steps_;
+  std::unique_ptr<TrainingPhase> phase_;
+  std::vector<int> frozen_;  // parameters that it does not train
+  GradientSink* sink_ = nullptr;
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;
   std::optional<std::pair<Step, Batch>> loaded_;

@@ -61,8 +61,14 @@ class Trainer {
   /// step before the next one is attached.
   virtual void Attach(GradientSink& sink) = 0;
 
-  /// Steps that the job has, from its `steps` or `epochs`.
-  virtual int64_t total_steps() const = 0;
+  /// Steps that visit `epochs` passes over the training set, rounded up, and at least 1.
+  virtual int64_t StepsOf(double epochs) const = 0;
+
+  /// The steps from `first` on belong to this phase, of `steps` steps at the most: its optimiser and learning rates
+  /// count from there. Without a call all steps are one phase with the job's own settings. Between steps; on all
+  /// ranks before the same one.
+  /// \error kInvalidArgument  what the phase asks for does not fit the model: the phase before goes on
+  virtual absl::Status BeginPhase(const proto::Phase& phase, Step first, int64_t steps) = 0;
 
   /// Waits until this rank's slice of the step's global batch is there. ForwardBackward does so itself; this
   /// tells waiting for data from computing.
@@ -76,8 +82,7 @@ class Trainer {
   /// \error kOutOfRange  the loss is not finite: training diverged; no gradient was touched
   virtual absl::StatusOr<double> ForwardBackward(Step step) = 0;
 
-  /// Optimiser step on the (reduced) gradients in the sink, with the schedule's learning rate of
-  /// `step`.
+  /// Optimiser step on the (reduced) gradients in the sink, with the phase's learning rate at `step`.
   virtual absl::Status ApplyGradients(Step step) = 0;
 
   /// The model's floating-point buffers (batch norm's running statistics). They follow each rank's

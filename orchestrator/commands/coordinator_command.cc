@@ -51,6 +51,12 @@ class Observers : public CoordinatorObserver {
   void OnWindow(const proto::WindowStatistics& window) override {
     for (auto* one : all_) one->OnWindow(window);
   }
+  void OnPhase(const PhaseOutcome& phase, int64_t total_steps) override {
+    for (auto* one : all_) one->OnPhase(phase, total_steps);
+  }
+  void OnEvaluation(const PhaseOutcome& phase) override {
+    for (auto* one : all_) one->OnEvaluation(phase);
+  }
   void OnCheckpoint(const CheckpointResult& result) override {
     for (auto* one : all_) one->OnCheckpoint(result);
   }

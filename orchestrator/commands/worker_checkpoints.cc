@@ -29,7 +29,10 @@ WorkerCheckpoints::WorkerCheckpoints(const proto::JobConfig& job, const std::str
       client_(client),
       writer_(root_, job.checkpoint().keep_last()) {}
 
-absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto::Join& join) {
+absl::StatusOr<Step> WorkerCheckpoints::Resume(
+    int slot, Trainer& trainer,
+    const std::function<absl::Status(const proto::CheckpointManifest&)>& before_restore,
+    proto::Join& join) {
   const proto::Checkpoint& wanted = job_.checkpoint();
   if (slot != 0) return Step(0);
   if (wanted.every_steps() > 0 || wanted.at_end() == "on") {
@@ -48,6 +51,7 @@ absl::StatusOr<Step> WorkerCheckpoints::Resume(int slot, Trainer& trainer, proto
     path = newest->path;
   }
   SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, VerifyCheckpoint(path));
+  SLUICE_RETURN_IF_ERROR(Annotate(before_restore(manifest), path));
   SLUICE_ASSIGN_OR_RETURN(first_, trainer.RestoreCheckpoint(path));
   SLUICE_LOG(Info, "going on from ", path, ", ", first_.value, " steps completed");
   join.set_completed_steps(first_.value);
@@ -155,6 +159,7 @@ void WorkerCheckpoints::Commit(const proto::CheckpointCommit& commit) {
   manifest.set_job_id(commit.envelope().job_id());
   manifest.set_samples_seen(step.value * job_.training().global_batch());
   *manifest.mutable_job() = job_;
+  *manifest.mutable_schedule() = commit.schedule();
   if (commit.has_policy_state()) {
     *manifest.mutable_policy_state() = commit.policy_state();
     *manifest.mutable_policy() = commit.policy_state().policy();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -26,8 +27,12 @@ class WorkerCheckpoints {
 
   /// Before the first join. Slot 0 restores what the job is to go on from, and fills in `join`; other slots
   /// receive it when they are synced. \return steps completed
+  /// \param before_restore  puts the trainer into the checkpoint's phase
   /// \error as Trainer::RestoreCheckpoint; kNotFound: checkpoint.resume names none
-  absl::StatusOr<Step> Resume(int slot, Trainer& trainer, proto::Join& join);
+  absl::StatusOr<Step> Resume(
+      int slot, Trainer& trainer,
+      const std::function<absl::Status(const proto::CheckpointManifest&)>& before_restore,
+      proto::Join& join);
 
   /// A generation starts, and all ranks are in sync. The first one takes over what each rank has for itself in
   /// the checkpoint: buffers and the reducer's state.

@@ -26,6 +26,7 @@
 #include "orchestrator/commands/step_reporter.h"
 #include "orchestrator/commands/worker_checkpoints.h"
 #include "orchestrator/config/chaos_loader.h"
+#include "policies/schedule/phase_schedule.h"
 #include "training/progress_probe.h"
 #include "training/step_loop.h"
 #include "training/trainer.h"
@@ -71,6 +72,7 @@ class Worker {
     };
     events.on_hold = [this](const proto::Hold& hold) { return gate_->OnHold(hold); };
     events.on_boundary = [this](const proto::Boundary& boundary) { gate_->OnBoundary(boundary); };
+    events.on_phase = [this](const proto::PhaseDecision& decision) { gate_->OnPhase(decision); };
     events.on_commit = [this](const proto::CheckpointCommit& commit) {
       absl::MutexLock lock(&mu_);
       if (live_checkpoints_ != nullptr) live_checkpoints_->Commit(commit);
@@ -81,7 +83,12 @@ class Worker {
     SLUICE_ASSIGN_OR_RETURN(trainer_, Trainer::Create(job_, Rank(0), 1));
     checkpoints_.emplace(job_, absl::GetFlag(FLAGS_run_directory), *client_);
     SetCheckpoints(&*checkpoints_);
-    SLUICE_ASSIGN_OR_RETURN(completed_, checkpoints_->Resume(process_.slot(), *trainer_, resume_));
+    SLUICE_RETURN_IF_ERROR(MakeSchedule());
+    const auto before_restore = [this](const proto::CheckpointManifest& manifest) {
+      return FollowSchedule(manifest.schedule(), Step(manifest.step()));
+    };
+    SLUICE_ASSIGN_OR_RETURN(
+        completed_, checkpoints_->Resume(process_.slot(), *trainer_, before_restore, resume_));
     for (;;) {
       SLUICE_ASSIGN_OR_RETURN(const bool done, RunGeneration());
       if (done) return absl::OkStatus();
@@ -96,7 +103,9 @@ class Worker {
       tensor.set_name(parameter.name);
       tensor.mutable_shape()->Assign(parameter.shape.begin(), parameter.shape.end());
     }
-    join.set_total_steps(trainer_->total_steps());
+    const std::vector<int64_t>& phase_steps = schedule_->steps();
+    join.mutable_phase_steps()->Assign(phase_steps.begin(), phase_steps.end());
+    *join.mutable_schedule() = schedule_->log();
     join.set_completed_steps(completed_.value);
     // For a coordinator that was started again.
     if (!join.has_policy_state()) gate_->AddPolicyState(completed_, join);
@@ -161,10 +170,11 @@ class Worker {
     const HeartbeatThread heartbeats(
         [&] { return ReadHeartbeat(rank); },
         [&](proto::Heartbeat beat) { client_->Send(std::move(beat)); });
+    SLUICE_RETURN_IF_ERROR(FollowSchedule(start.schedule(), Step(start.start_step())));
     SLUICE_RETURN_IF_ERROR(Sync(start));
     SLUICE_RETURN_IF_ERROR(checkpoints_->StartGeneration(start, *trainer_, *reducer_));
     reporter_.StartGeneration(rank, start.world_size());
-    SLUICE_RETURN_IF_ERROR(RunSteps());
+    SLUICE_RETURN_IF_ERROR(RunSteps(rank));
     return Conclude(rank);
   }
 
@@ -219,7 +229,62 @@ class Worker {
     return absl::OkStatus();
   }
 
-  absl::Status RunSteps() {
+  absl::Status MakeSchedule() {
+    std::vector<int64_t> steps;
+    const std::vector<proto::Phase> phases = PhasesOf(job_);
+    for (const proto::Phase& phase : phases) {
+      steps.push_back(phase.steps() > 0 ? phase.steps() : trainer_->StepsOf(phase.epochs()));
+    }
+    SLUICE_ASSIGN_OR_RETURN(schedule_, PhaseSchedule::Create(phases, std::move(steps)));
+    return BeginPhase();
+  }
+
+  // What others know of the phases, as of `completed` steps.
+  absl::Status FollowSchedule(const proto::ScheduleLog& log, Step completed) {
+    SLUICE_RETURN_IF_ERROR(schedule_->Restore(log, completed.value));
+    const bool same = begun_run_.number == schedule_->run().number &&
+                      begun_run_.first_step == schedule_->run().first_step;
+    return same ? absl::OkStatus() : BeginPhase();
+  }
+
+  absl::Status BeginPhase() {
+    begun_run_ = schedule_->run();
+    proto::Phase phase = schedule_->phase();
+    phase.set_name(NameOf(phase));
+    return Annotate(trainer_->BeginPhase(phase, Step(begun_run_.first_step), begun_run_.steps),
+                    absl::StrCat("phase ", phase.name()));
+  }
+
+  // This rank's part of the test set, with batch norm's statistics of all ranks.
+  absl::StatusOr<proto::Evaluation> Evaluate() {
+    probe_.Enter(proto::WORK_PHASE_EVALUATION);
+    for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
+      SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
+    }
+    SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
+    proto::Evaluation evaluation;
+    evaluation.set_predictions(sums.predictions);
+    evaluation.set_correct(sums.correct);
+    evaluation.set_loss_sum(sums.loss_sum);
+    return evaluation;
+  }
+
+  // Before step `completed`: evaluates if it is due, and begins the next phase if that ends one.
+  absl::Status TurnPhase(Rank rank, Step completed) {
+    if (!schedule_->Due(completed.value)) return absl::OkStatus();
+    proto::PhaseEvaluation message;
+    message.set_rank(static_cast<int32_t>(rank.value));
+    message.set_step(completed.value);
+    SLUICE_ASSIGN_OR_RETURN(*message.mutable_evaluation(), Evaluate());
+    client_->Send(std::move(message));
+    probe_.Enter(completed, proto::WORK_PHASE_DECISION);
+    const auto entry = gate_->AwaitPhase(completed);
+    if (!entry.has_value()) return absl::OkStatus();  // the gate says what becomes of us
+    SLUICE_ASSIGN_OR_RETURN(const bool next_phase, schedule_->Record(*entry));
+    return next_phase ? BeginPhase() : absl::OkStatus();
+  }
+
+  absl::Status RunSteps(Rank rank) {
     StepGate::Verdict verdict;
     absl::Status saved;
     StepGuards guards;
@@ -233,16 +298,18 @@ class Worker {
       };
     }
     const auto before = [&](Step step) {
+      saved = TurnPhase(rank, step);
+      if (!saved.ok()) return false;
       probe_.Enter(step, proto::WORK_PHASE_DECISION);
       verdict = gate_->Before(step);
-      const bool last = step.value == trainer_->total_steps() && at_end();
+      const bool last = step.value == total_steps() && at_end();
       if (verdict.checkpoint || (checkpoints_->Due(step) && !last)) {
         probe_.Enter(step, proto::WORK_PHASE_CHECKPOINT);
         saved = checkpoints_->Write(step, *trainer_, *reducer_);
       }
       for (const proto::CompressionPolicy& policy : verdict.plans) Offer(policy);
       const bool go_on = saved.ok() && verdict.pass == StepGate::Pass::kStep;
-      if (go_on && chaos_ != nullptr && step.value < trainer_->total_steps()) {
+      if (go_on && chaos_ != nullptr && step.value < total_steps()) {
         probe_.Enter(step, proto::WORK_PHASE_COMPUTE);
         chaos_->OnStep(step);
       }
@@ -250,11 +317,11 @@ class Worker {
     };
     const auto after = [&](const StepOutcome& outcome) {
       completed_ = outcome.step + 1;
-      reporter_.Add(outcome, *reducer_, completed_.value == trainer_->total_steps());
+      reporter_.Add(outcome, *reducer_, completed_.value == total_steps());
     };
-    const absl::Status ran =
-        sluice::RunSteps(*trainer_, *reducer_, completed_, job_.training().checksum_every_steps(),
-                         before, after, guards);
+    const absl::Status ran = sluice::RunSteps(
+        *trainer_, *reducer_, completed_, [this] { return total_steps(); },
+        job_.training().checksum_every_steps(), before, after, guards);
     if (!ran.ok() || verdict.pass != StepGate::Pass::kStep) reporter_.Flush(*reducer_);
     SLUICE_RETURN_IF_ERROR(ran);
     SLUICE_RETURN_IF_ERROR(saved);
@@ -263,6 +330,7 @@ class Worker {
     return absl::AbortedError(verdict.reason);
   }
 
+  int64_t total_steps() const { return schedule_->total_steps(); }
   bool at_end() const { return job_.checkpoint().at_end() == "on"; }
 
   // After the last step, or the one after which the job is to stop.
@@ -271,14 +339,7 @@ class Worker {
     done.set_rank(static_cast<int32_t>(rank.value));
     done.set_steps(completed_.value);
     if (!stopped_) {
-      probe_.Enter(proto::WORK_PHASE_EVALUATION);
-      for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
-        SLUICE_RETURN_IF_ERROR(reducer_->AllReduceMean(buffer));
-      }
-      SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
-      done.mutable_evaluation()->set_predictions(sums.predictions);
-      done.mutable_evaluation()->set_correct(sums.correct);
-      done.mutable_evaluation()->set_loss_sum(sums.loss_sum);
+      SLUICE_ASSIGN_OR_RETURN(*done.mutable_evaluation(), Evaluate());
       if (at_end()) {
         SLUICE_RETURN_IF_ERROR(checkpoints_->Write(completed_, *trainer_, *reducer_));
       }
@@ -349,6 +410,8 @@ class Worker {
   std::unique_ptr<Chaos> chaos_;  // null: no faults
   ProgressProbe probe_{absl::Now};
   std::unique_ptr<Trainer> trainer_;
+  std::optional<PhaseSchedule> schedule_;
+  PhaseSchedule::Run begun_run_;      // that the trainer is in
   std::unique_ptr<Reducer> reducer_;  // of the generation
   StepReporter reporter_;
   std::optional<StepGate> gate_;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "orchestrator/config/nearest_word.h"
+#include "policies/schedule/phase_schedule.h"
 
 namespace sluice {
 namespace {
@@ -97,6 +98,36 @@ void CheckWorld(const proto::World& world, const Origins& origins, ErrorList& er
   }
 }
 
+void CheckPhases(const proto::JobConfig& job, const Origins& origins, ErrorList& errors) {
+  const auto refuse = [&](const std::string& path, const std::string& why) {
+    errors.Add(OriginOf(origins, "phases"), absl::StrCat(path, ": ", why));
+  };
+  const auto order = RunOrder({job.phases().begin(), job.phases().end()});
+  if (!order.ok()) {
+    errors.Add(OriginOf(origins, "phases"), order.status().message());
+    return;
+  }
+  for (int p = 0; p < job.phases_size(); ++p) {
+    const proto::Phase& phase = job.phases(p);
+    const std::string where = absl::StrCat("phases[", p, "] (", NameOf(phase), ")");
+    if (phase.steps() == 0 && phase.epochs() == 0) {
+      refuse(where,
+             "expected steps or epochs above 0, with a condition too: it ends the phase "
+             "earlier, not later");
+    }
+    if (phase.until() == "accuracy" && (phase.target() <= 0 || phase.target() > 1)) {
+      refuse(where, absl::StrCat("until accuracy needs a target above 0 and at most 1, got ",
+                                 phase.target()));
+    }
+    if (phase.until() == "loss" && phase.target() <= 0) {
+      refuse(where, "until loss needs a target above 0");
+    }
+    if (phase.kind() != "finetune" && phase.frozen_size() > 0) {
+      refuse(where, absl::StrCat("frozen is for phases of kind finetune, this is ", phase.kind()));
+    }
+  }
+}
+
 // A run has a folder of its own, so a later one finds nothing in the default place.
 void CheckResume(const proto::Checkpoint& checkpoint, const Origins& origins, ErrorList& errors) {
   if (checkpoint.resume() != "auto" || !checkpoint.directory().empty()) return;
@@ -130,6 +161,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   CheckUniformCodec(job.compression(), origins, errors);
   CheckDrop(job.compression(), origins, errors);
   CheckWorld(job.world(), origins, errors);
+  CheckPhases(job, origins, errors);
   CheckResume(job.checkpoint(), origins, errors);
 }
 

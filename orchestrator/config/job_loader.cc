@@ -18,6 +18,7 @@
 #include "orchestrator/config/nearest_word.h"
 #include "orchestrator/config/textproto_reader.h"
 #include "orchestrator/config/yaml_reader.h"
+#include "policies/schedule/phase_schedule.h"
 
 namespace sluice {
 namespace {
@@ -57,6 +58,32 @@ absl::StatusOr<Node> ReadOverride(const std::string& text, const std::string& so
   return node;
 }
 
+// Takes the key `phases` out of `root`. \return a map of it alone
+Node TakePhases(Node& root) {
+  Node taken;
+  taken.kind = Node::Kind::kMap;
+  taken.line = root.line;
+  Node rest = taken;
+  rest.kind = root.kind;
+  if (root.kind != Node::Kind::kMap) return taken;
+  for (size_t i = 0; i < root.keys.size(); ++i) {
+    Node& into = root.keys[i].text == "phases" ? taken : rest;
+    into.keys.push_back(std::move(root.keys[i]));
+    into.values.push_back(std::move(root.values[i]));
+  }
+  root = std::move(rest);
+  return taken;
+}
+
+// What a phase leaves out is the job's.
+void InheritFrom(const proto::JobConfig& job, google::protobuf::Message& element) {
+  auto* const phase = dynamic_cast<proto::Phase*>(&element);
+  if (phase == nullptr) return;
+  *phase->mutable_optimizer() = job.optimizer();
+  *phase->mutable_schedule() = job.schedule();
+  *phase->mutable_compression() = PhaseCompressionOf(job.compression());
+}
+
 }  // namespace
 
 absl::StatusOr<JobFormat> JobFormatOf(absl::string_view path) {
@@ -83,18 +110,28 @@ absl::StatusOr<proto::JobConfig> ParseJob(absl::string_view text, JobFormat form
   std::map<std::string, std::string> origins;
 
   const bool textproto = format == JobFormat::kTextproto;
-  SLUICE_ASSIGN_OR_RETURN(const Node root,
-                          textproto ? ReadTextproto(text, name) : ReadYaml(text, name));
-  MessageFiller({std::string(name), true, textproto}, errors, origins).Fill(root, job);
+  SLUICE_ASSIGN_OR_RETURN(Node root, textproto ? ReadTextproto(text, name) : ReadYaml(text, name));
+  // All else comes first, wherever it is given: phases build on it.
+  std::vector<std::pair<MessageFiller::Source, Node>> phases;
+  const auto fill = [&](const MessageFiller::Source& source, Node node) {
+    phases.emplace_back(source, TakePhases(node));
+    MessageFiller(source, errors, origins).Fill(node, job);
+  };
+  fill({std::string(name), true, textproto}, std::move(root));
   for (const std::string& text : overrides) {
     const std::string shown = Quoted(text);
     const std::string source = absl::StrCat("--set ", shown.substr(1, shown.size() - 2));
-    const absl::StatusOr<Node> node = ReadOverride(text, source);
+    absl::StatusOr<Node> node = ReadOverride(text, source);
     if (!node.ok()) {
       errors.Add("command line", node.status().message());
       continue;
     }
-    MessageFiller({source, false, false}, errors, origins).Fill(*node, job);
+    fill({source, false, false}, *std::move(node));
+  }
+  for (const auto& [source, node] : phases) {
+    MessageFiller(source, errors, origins, [&job](google::protobuf::Message& element) {
+      InheritFrom(job, element);
+    }).Fill(node, job);
   }
   if (errors.empty()) CheckJob(job, origins, errors);
   SLUICE_RETURN_IF_ERROR(errors.ToStatus());

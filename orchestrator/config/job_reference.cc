@@ -1,6 +1,7 @@
 #include "orchestrator/config/job_reference.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -51,7 +52,9 @@ std::string AcceptsText(const FieldDescriptor& field) {
 }
 
 void AppendGroup(const Descriptor& type, const std::map<std::string, std::string>& comments,
-                 const std::string& title, std::string& page) {
+                 const std::string& title, std::set<const Descriptor*>& described,
+                 std::string& page) {
+  described.insert(&type);
   const auto comment_of = [&](const std::string& name) {
     const auto found = comments.find(name);
     return found == comments.end() ? std::string() : found->second;
@@ -71,7 +74,13 @@ void AppendGroup(const Descriptor& type, const std::map<std::string, std::string
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
     if (field.message_type() == nullptr) continue;
-    AppendGroup(*field.message_type(), comments, absl::StrCat("`", field.name(), "`"), page);
+    if (described.count(field.message_type()) > 0) {
+      absl::StrAppend(&page, "\nIts `", field.name(), "` has the keys of the job's.\n");
+      continue;
+    }
+    AppendGroup(*field.message_type(), comments,
+                absl::StrCat(field.is_repeated() ? "list of `" : "`", field.name(), "`"), described,
+                page);
   }
 }
 
@@ -79,7 +88,8 @@ void AppendGroup(const Descriptor& type, const std::map<std::string, std::string
 
 std::string JobReference(const FileDescriptorSet& sources) {
   std::string page;
-  AppendGroup(*proto::JobConfig::descriptor(), Comments(sources), "Top level", page);
+  std::set<const Descriptor*> described;
+  AppendGroup(*proto::JobConfig::descriptor(), Comments(sources), "Top level", described, page);
   return page;
 }
 

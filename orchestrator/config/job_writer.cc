@@ -68,7 +68,16 @@ void AppendGroup(const Message& message, const std::string& indent, std::string&
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *message.GetDescriptor()->field(i);
     absl::StrAppend(&yaml, indent, field.name(), ":");
-    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+    const bool is_group = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (is_group && field.is_repeated()) {
+      const int elements = reflection.FieldSize(message, &field);
+      yaml += elements == 0 ? " []\n" : "\n";
+      for (int k = 0; k < elements; ++k) {
+        const size_t begin = yaml.size();
+        AppendGroup(reflection.GetRepeatedMessage(message, &field, k), indent + "    ", yaml);
+        yaml[begin + indent.size() + 2] = '-';
+      }
+    } else if (is_group) {
       yaml += '\n';
       AppendGroup(reflection.GetMessage(message, &field), indent + "  ", yaml);
     } else if (field.is_repeated()) {

@@ -67,8 +67,12 @@ std::string KindText(const Node& node) {
 }  // namespace
 
 MessageFiller::MessageFiller(Source source, ErrorList& errors,
-                             std::map<std::string, std::string>& origins)
-    : source_(std::move(source)), errors_(errors), origins_(origins) {}
+                             std::map<std::string, std::string>& origins,
+                             std::function<void(Message&)> begin_element)
+    : source_(std::move(source)),
+      errors_(errors),
+      origins_(origins),
+      begin_element_(std::move(begin_element)) {}
 
 std::string MessageFiller::Where(int line) const {
   return source_.has_lines ? absl::StrCat(source_.name, ":", line) : source_.name;
@@ -141,6 +145,7 @@ void MessageFiller::FillValue(const Node& value, const std::string& path,
     if (field.is_repeated()) {
       group = reflection.AddMessage(&message, &field);
       SetDefaults(*group);
+      if (begin_element_) begin_element_(*group);
     } else {
       group = reflection.MutableMessage(&message, &field);
     }

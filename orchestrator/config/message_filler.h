@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -25,7 +26,10 @@ class MessageFiller {
 
   /// \param errors, origins  are added to; origins maps the path of each key that was set to where
   ///                         that was, e.g. "compression.alpha" to "a.yaml:7"
-  MessageFiller(Source source, ErrorList& errors, std::map<std::string, std::string>& origins);
+  /// \param begin_element    changes an element of a list of groups, defaults set, before its keys are taken; may
+  ///                         be null
+  MessageFiller(Source source, ErrorList& errors, std::map<std::string, std::string>& origins,
+                std::function<void(google::protobuf::Message&)> begin_element = nullptr);
 
   /// Takes the keys of `root`, a map or null.
   void Fill(const Node& root, google::protobuf::Message& message);
@@ -44,6 +48,7 @@ class MessageFiller {
   Source source_;
   ErrorList& errors_;
   std::map<std::string, std::string>& origins_;
+  const std::function<void(google::protobuf::Message&)> begin_element_;
   const google::protobuf::Descriptor* root_type_ = nullptr;
 };
 

@@ -74,7 +74,6 @@ void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const Model
     }
   }
   raw_bytes_ = size.raw_bytes;
-  total_steps_ = start.total_steps();
   const int64_t generation = start.envelope().generation();
   if (generation > 1) {
     if (options_.json) std::fputs((GenerationJson(start) + "\n").c_str(), stdout);
@@ -106,6 +105,26 @@ void ConsoleReporter::OnRegroup(const std::string& reason,
   Line(absl::StrCat("the generation ends: ", reason));
 }
 
+void ConsoleReporter::OnPhase(const PhaseOutcome& phase, int64_t total_steps) {
+  total_steps_ = total_steps;
+  if (options_.job.phases_size() == 0) return;
+  const bool begins = phase.name != phase_ || phase.first_step != phase_begin_;
+  phase_ = phase.name;
+  phase_begin_ = phase.first_step;
+  if (begins) {
+    if (options_.json) std::fputs((PhaseJson(phase) + "\n").c_str(), stdout);
+    Line(absl::StrFormat("phase %s from step %d, to step %d at the latest", phase.name,
+                         phase.first_step, phase.end_step));
+  }
+}
+
+void ConsoleReporter::OnEvaluation(const PhaseOutcome& phase) {
+  if (options_.json) std::fputs((EvaluationJson(phase) + "\n").c_str(), stdout);
+  Line(absl::StrFormat("phase %s after step %d: test accuracy %.2f %%, test loss %.4f", phase.name,
+                       phase.end_step, 100 * Accuracy(phase.evaluation),
+                       MeanLoss(phase.evaluation)));
+}
+
 void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
   for (const ClusterStep& step : steps) {
     if (options_.json) {
@@ -133,8 +152,9 @@ void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
 
 void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
   const std::string text = absl::StrFormat(
-      "step %d/%d  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
-      step.step.value + 1, total_steps_, step.loss, samples_per_second_, BytesText(step.sent_bytes),
+      "%sstep %d/%d  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
+      phase_.empty() ? "" : absl::StrCat(phase_, "  "), step.step.value + 1, total_steps_,
+      step.loss, samples_per_second_, BytesText(step.sent_bytes),
       step.sent_bytes > 0 ? raw_bytes_ / step.sent_bytes : 1.0, 1e3 * step.exposed_seconds,
       step.policy_version);
   if (!options_.terminal || last) {

@@ -27,6 +27,8 @@ class ConsoleReporter : public CoordinatorObserver {
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
   void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) override;
+  void OnPhase(const PhaseOutcome& phase, int64_t total_steps) override;
+  void OnEvaluation(const PhaseOutcome& phase) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
   void OnReport(const proto::StepReport&) override {}  // for the run's files
   void OnPolicy(const proto::CompressionPolicy& policy) override;
@@ -48,7 +50,9 @@ class ConsoleReporter : public CoordinatorObserver {
   double samples_per_second_ = 0;
   bool line_open_ = false;
   double raw_bytes_ = 0;
-  int64_t total_steps_ = 0;
+  int64_t total_steps_ = 0;  // at the latest
+  std::string phase_;        // empty: the job is one
+  int64_t phase_begin_ = 0;
   Step last_step_{-1};
   proto::CompressionPolicy policy_;
 };

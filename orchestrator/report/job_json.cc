@@ -26,6 +26,16 @@ Json ProcessJson(const proto::ProcessInfo& process) {
 // When people and the run's other files are to be compared: seconds since 1970.
 double Now() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
 
+Json OutcomeJson(const PhaseOutcome& phase) {
+  Json json;
+  json["phase"] = phase.name;
+  json["first_step"] = phase.first_step;
+  json["end_step"] = phase.end_step;
+  json["test_accuracy"] = Accuracy(phase.evaluation);
+  json["test_loss"] = MeanLoss(phase.evaluation);
+  return json;
+}
+
 }  // namespace
 
 std::string GenerationJson(const proto::StartGeneration& start) {
@@ -63,6 +73,21 @@ std::string CheckpointJson(const CheckpointResult& result) {
   json["error"] = result.error;
   json["bytes"] = result.bytes;
   json["seconds"] = result.seconds;
+  return Dump(json);
+}
+
+std::string PhaseJson(const PhaseOutcome& phase) {
+  Json json;
+  json["event"] = "phase";
+  json["phase"] = phase.name;
+  json["first_step"] = phase.first_step;
+  json["latest_end_step"] = phase.end_step;
+  return Dump(json);
+}
+
+std::string EvaluationJson(const PhaseOutcome& phase) {
+  Json json = OutcomeJson(phase);
+  json["event"] = "evaluation";
   return Dump(json);
 }
 
@@ -104,6 +129,8 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   const JobResult& result = std::get<JobResult>(outcome);
   const LedgerTotals& totals = result.totals;
   json["failed"] = false;
+  json["phases"] = Json::array();
+  for (const PhaseOutcome& phase : result.phases) json["phases"].push_back(OutcomeJson(phase));
   json["test_accuracy"] = Accuracy(result.evaluation);
   json["test_loss"] = MeanLoss(result.evaluation);
   json["test_samples"] = result.evaluation.predictions();

@@ -22,6 +22,8 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
 std::string GenerationJson(const proto::StartGeneration& start);
 std::string RegroupJson(const std::string& reason, const std::vector<proto::ProcessInfo>& lost);
 
+std::string PhaseJson(const PhaseOutcome& phase);
+std::string EvaluationJson(const PhaseOutcome& phase);
 std::string CheckpointJson(const CheckpointResult& result);
 /// A rank that holds the others up: "event": "stall".
 std::string FindingJson(const Finding& finding);

@@ -106,6 +106,9 @@ class MetricsExporter::Series {
                {"world_size", absl::StrCat(ranks.size())},
                {"policy", job.compression().policy()}},
               1);
+    out.Gauge("sluice_phase_info", "The phase that goes on.", {{"phase", phase}}, 1);
+    out.Gauge("sluice_test_accuracy_ratio", "At the last evaluation; 0 before.", {}, accuracy);
+    out.Gauge("sluice_test_loss", "At the last evaluation; 0 before.", {}, test_loss);
     out.Gauge("sluice_generation", "Number of the membership.", {},
               static_cast<double>(generation));
     out.Gauge("sluice_world_size", "Ranks of the present generation.", {},
@@ -180,6 +183,8 @@ class MetricsExporter::Series {
   mutable std::mutex mu;  // the coordinator's thread and the server's
   int64_t generation = 0;
   std::vector<OfRank> ranks;
+  std::string phase;
+  double accuracy = 0, test_loss = 0;
   double samples = 0, loss = 0, skipped_steps = 0, raw_bytes = 0, raw_bytes_per_step = 0;
   double compression_ratio = 1, exposed = 0, plans = 0, stalls = 0, stalled_seconds = 0;
   prometheus::Histogram step_seconds{Seconds(0.001, 18)};
@@ -261,6 +266,17 @@ void MetricsExporter::OnStarted(const proto::StartGeneration& start, const Model
     rank.labels = {{"rank", absl::StrCat(r)},
                    {"host", r < start.processes_size() ? start.processes(r).host() : ""}};
   }
+}
+
+void MetricsExporter::OnPhase(const PhaseOutcome& phase, int64_t total_steps) {
+  const std::lock_guard<std::mutex> lock(series_->mu);
+  series_->phase = phase.name;
+}
+
+void MetricsExporter::OnEvaluation(const PhaseOutcome& phase) {
+  const std::lock_guard<std::mutex> lock(series_->mu);
+  series_->accuracy = Accuracy(phase.evaluation);
+  series_->test_loss = MeanLoss(phase.evaluation);
 }
 
 void MetricsExporter::OnSteps(const std::vector<ClusterStep>& steps) {

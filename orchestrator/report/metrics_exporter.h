@@ -22,6 +22,8 @@ class MetricsExporter : public CoordinatorObserver {
   uint16_t port() const;
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
+  void OnPhase(const PhaseOutcome& phase, int64_t total_steps) override;
+  void OnEvaluation(const PhaseOutcome& phase) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
   void OnReport(const proto::StepReport& report) override;
   void OnPolicy(const proto::CompressionPolicy& policy) override;

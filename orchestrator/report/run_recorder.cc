@@ -55,6 +55,13 @@ void RunRecorder::OnRegroup(const std::string& reason,
   Write(events_, RegroupJson(reason, lost));
 }
 
+void RunRecorder::OnPhase(const PhaseOutcome& phase, int64_t total_steps) {
+  if (phase.first_step != phase_begin_) Write(events_, PhaseJson(phase));
+  phase_begin_ = phase.first_step;
+}
+
+void RunRecorder::OnEvaluation(const PhaseOutcome& phase) { Write(events_, EvaluationJson(phase)); }
+
 void RunRecorder::OnSteps(const std::vector<ClusterStep>& steps) {
   for (const ClusterStep& step : steps) Write(metrics_, StepJson(step, job_, raw_bytes_));
 }

@@ -23,6 +23,8 @@ class RunRecorder : public CoordinatorObserver {
 
   void OnStarted(const proto::StartGeneration& start, const ModelSize& size) override;
   void OnRegroup(const std::string& reason, const std::vector<proto::ProcessInfo>& lost) override;
+  void OnPhase(const PhaseOutcome& phase, int64_t total_steps) override;
+  void OnEvaluation(const PhaseOutcome& phase) override;
   void OnSteps(const std::vector<ClusterStep>& steps) override;
   void OnReport(const proto::StepReport& report) override;
   void OnPolicy(const proto::CompressionPolicy& policy) override;
@@ -43,6 +45,7 @@ class RunRecorder : public CoordinatorObserver {
 
   const std::string directory_;
   const proto::JobConfig job_;
+  int64_t phase_begin_ = -1;  // of the phase that goes on
   double raw_bytes_ = 0;
   File metrics_;
   File timings_;

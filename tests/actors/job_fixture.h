@@ -37,7 +37,7 @@ inline proto::Join JoinOf(proto::Role role, int slot) {
     proto::TensorSpec& bias = *join.add_tensors();
     bias.set_name("fc.bias");
     bias.add_shape(64);
-    join.set_total_steps(3);
+    join.add_phase_steps(3);
   }
   return join;
 }

@@ -28,7 +28,8 @@ class FakeTrainer : public Trainer {
 
   const std::vector<ParameterInfo>& parameters() const override { return infos_; }
   void Attach(GradientSink& sink) override { sink_ = &sink; }
-  int64_t total_steps() const override { return steps_; }
+  int64_t StepsOf(double) const override { return steps_; }
+  absl::Status BeginPhase(const proto::Phase&, Step, int64_t) override { return absl::OkStatus(); }
   absl::Status LoadBatch(Step) override { return absl::OkStatus(); }
   absl::StatusOr<double> ForwardBackward(Step step) override {
     buffer_[0] += 1;
@@ -103,7 +104,7 @@ Outcome Train(int ranks, int64_t steps, const StepGuards& guards,
     FakeTrainer trainer(rank, steps);
     prepare(rank, trainer);
     outcome.status[r] = RunSteps(
-        trainer, reducer, Step(0), 0, [](Step) { return true; },
+        trainer, reducer, Step(0), [&] { return trainer.StepsOf(1); }, 0, [](Step) { return true; },
         [&](const StepOutcome& step) {
           if (step.skipped) outcome.skipped[r].push_back(step.step.value);
         },

@@ -84,11 +84,11 @@ TEST(Trainer, LearnsWithEveryOptimizer) {
     job.mutable_optimizer()->set_learning_rate(std::string(kind) == "adam" ? 1e-3 : 0.05);
     const auto world = *MemoryWorld::Create(job, 1);
     double loss = 0;
-    for (int64_t s = 0; s < world->trainer(0).total_steps(); ++s) loss = *world->RunStep(Step(s));
+    for (int64_t s = 0; s < job.training().steps(); ++s) loss = *world->RunStep(Step(s));
     EXPECT_LT(loss, 0.2) << kind;
     const auto sums = world->trainer(0).EvaluateShard();
     ASSERT_TRUE(sums.ok()) << sums.status();
-    EXPECT_EQ(sums->samples, 43);
+    EXPECT_EQ(sums->predictions, 43);
     EXPECT_GT(sums->correct, 35) << kind;  // chance is 4
   }
 }
@@ -159,7 +159,6 @@ TEST(Trainer, LearningRateFollowsTheSchedule) {
   proto::JobConfig job = SyntheticJob();
   job.mutable_schedule()->set_kind("cosine");
   const auto world = *MemoryWorld::Create(job, 1);
-  EXPECT_EQ(world->trainer(0).total_steps(), 50);
   const uint64_t before = world->trainer(0).ParameterChecksum();
   world->sink(0).BeginStep();
   world->sink(0).gradient(0)[0] = 1;
@@ -229,7 +228,7 @@ TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
   ASSERT_TRUE(path.ok()) << path.status();
   const auto manifest = VerifyCheckpoint(*path);
   ASSERT_TRUE(manifest.ok()) << manifest.status();
-  EXPECT_EQ(manifest->samples_seen(), 80);
+  EXPECT_EQ(manifest->predictions_seen(), 80);
   EXPECT_EQ(manifest->policy().version(), 2u);
   EXPECT_EQ(manifest->job().training().global_batch(), 16);
 
@@ -328,10 +327,10 @@ TEST(Trainer, AnotherWorldTakesOtherSlicesFromTheNextStepOn) {
       EXPECT_EQ(four->sink(r + 1).gradients(), three->sink(r).gradients()) << "rank " << r;
     }
   }
-  EXPECT_EQ(four->trainer(1).total_steps(), 50);
+  EXPECT_EQ(four->trainer(1).StepsOf(1), three->trainer(0).StepsOf(1));
   EXPECT_EQ(four->trainer(1).SetWorld(Rank(0), 17).code(), absl::StatusCode::kInvalidArgument);
   const auto shard = four->trainer(1).EvaluateShard();
-  EXPECT_EQ(shard->samples, three->trainer(0).EvaluateShard()->samples);
+  EXPECT_EQ(shard->predictions, three->trainer(0).EvaluateShard()->predictions);
 }
 
 TEST(Trainer, AnotherSinkTakesThePlaceOfTheFirst) {

@@ -22,5 +22,17 @@ TEST(Examples, Resnet18Loads) {
   EXPECT_EQ(job->training().steps(), 5);
 }
 
+TEST(Examples, PhasesInheritFromTheJob) {
+  const auto job = LoadJob("examples/fashion_mnist_phases.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  ASSERT_EQ(job->phases_size(), 2);
+  EXPECT_EQ(job->phases(0).compression().policy(), "none");
+  EXPECT_EQ(job->phases(1).compression().policy(), "lgreco");
+  EXPECT_EQ(job->phases(1).optimizer().learning_rate(), 0.01);
+  EXPECT_EQ(job->phases(1).optimizer().momentum(), 0.9);
+  EXPECT_EQ(job->phases(1).schedule().warmup_steps(), 10);
+  EXPECT_EQ(job->phases(1).schedule().kind(), "cosine");
+}
+
 }  // namespace
 }  // namespace sluice

@@ -25,6 +25,8 @@ class Scrambler {
     const auto& reflection = *message.GetReflection();
     for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
       const FieldDescriptor& field = *message.GetDescriptor()->field(i);
+      if (field.message_type() != nullptr && field.is_repeated())
+        continue;  // depend on one another
       if (field.message_type() != nullptr) {
         Scramble(*reflection.MutableMessage(&message, &field));
         continue;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proto/control.pb.h"
+#include "proto/schedule.pb.h"
 
 namespace sluice {
 

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "models/batch.h"
+#include "proto/job.pb.h"
+#include "training/model_state.h"
+
+namespace sluice {
+
+/// What a phase may look at and change.
+struct PhaseModel {
+  Network& network;
+  const std::vector<NamedParameter>& parameters;
+};
+
+/// One kind of phase on one rank: what it does besides the step that all phases have. A kind is a folder here
+/// and a line in MakePhase. All it does must be a function of the phase's settings, the parameters and the
+/// step, so that replicas stay equal and a rank that comes later can begin it anew. LibTorch's exceptions are
+/// caught by the caller.
+/// \threadsafety step loop
+class TrainingPhase {
+ public:
+  virtual ~TrainingPhase() = default;
+  /// Before its first step on this rank: at the phase's begin, or where the rank joins it.
+  virtual absl::Status Prepare(const PhaseModel& model) { return absl::OkStatus(); }
+  /// Whether the phase goes on with the optimiser's state of the one before, if that has the same kind of
+  /// optimiser.
+  virtual bool KeepsOptimizerState() const { return true; }
+  /// Whether the parameter is trained. The gradient of one that is not is zero, and it stays as it is.
+  virtual bool Trains(const std::string& parameter) const { return true; }
+  virtual void BeforeStep(Step step) {}
+  /// Added to the sum of the batch's sample losses; undefined = nothing.
+  virtual at::Tensor LossTerm(const Batch& batch, const at::Tensor& logits) { return {}; }
+  virtual void AfterStep(Step step) {}
+  /// After its last step.
+  virtual absl::Status Finish() { return absl::OkStatus(); }
+  /// One line about it for the log; empty = nothing to say.
+  virtual std::string Report() const { return ""; }
+};
+
+/// \error kInvalidArgument  an unknown kind
+absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& settings);
+
+}  // namespace sluice
