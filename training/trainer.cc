@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -77,7 +78,7 @@ class TorchTrainer : public Trainer {
                          ? parts_.job.training().steps()
                          : parts_.sampler.StepsOf(parts_.job.training().epochs())),
         batches_([this](int64_t step) { return MakeSlice(Step(step)); },
-                 parts_.job.data().prefetch_batches()) {
+                 parts_.job.data().prefetch_batches(), parts_.job.data().threads()) {
     for (const NamedParameter& parameter : parts_.parameters) {
       infos_.push_back({parameter.name, parameter.tensor.sizes().vec()});
     }
@@ -266,13 +267,18 @@ class TorchTrainer : public Trainer {
     });
   }
 
-  // On the loader thread, the only one that uses the sampler.
+  // On the loader threads.
   absl::StatusOr<Batch> MakeSlice(Step step) {
-    const absl::Span<const int64_t> batch = parts_.sampler.GlobalBatch(step);
     const BatchSlice slice =
         SliceOfRank(parts_.sampler.global_batch(), parts_.rank, parts_.world_size);
+    std::vector<int64_t> indices;
+    {
+      std::lock_guard<std::mutex> lock(sampler_mutex_);
+      const auto part = parts_.sampler.GlobalBatch(step).subspan(slice.begin, slice.size());
+      indices.assign(part.begin(), part.end());
+    }
     absl::StatusOr<Batch> made = parts_.data.train->Make(
-        batch.subspan(slice.begin, slice.size()),
+        indices,
         Augmentation{augmentation_key_, step.value * parts_.sampler.global_batch() + slice.begin});
     if (made.ok()) return made;
     return Annotate(made.status(), absl::StrCat("the batch of ", ToString(step)));
@@ -292,11 +298,12 @@ class TorchTrainer : public Trainer {
 
   Parts parts_;
   const RandomKey augmentation_key_;
+  std::mutex sampler_mutex_;  // of parts_.sampler
   int64_t total_steps_;
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;
   std::optional<std::pair<Step, Batch>> loaded_;
-  Prefetcher<Batch> batches_;  // last: its thread uses parts_
+  Prefetcher<Batch> batches_;  // last: its threads use parts_
 };
 
 }  // namespace
