@@ -14,12 +14,12 @@ packages=(
   # libraries
   libcaf-dev libucx-dev libtorch-dev libopenblas0-pthread libprotobuf-dev libabsl-dev libhwy-dev
   libeigen3-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libssl-dev libxxhash-dev zlib1g-dev
-  prometheus-cpp-dev libcpp-httplib-dev
+  prometheus-cpp-dev libcpp-httplib-dev libturbojpeg0-dev libpng-dev
   # tests, format and fuzzing
   libgtest-dev libgmock-dev libbenchmark-dev clang clang-format libclang-rt-14-dev python3 python3-yaml
   iproute2 openssl openssh-client openssh-server
-  # data
-  dataset-fashion-mnist
+  # data: images, and 9 MB of English text
+  dataset-fashion-mnist perl-doc
 )
 
 peer_packages=(python3-torch openmpi-bin libopenmpi-dev slurm-wlm munge)

@@ -11,6 +11,10 @@ namespace sluice {
 struct Batch {
   std::vector<at::Tensor> inputs;  ///< what Network::forward takes, n first in each shape
   at::Tensor targets;              ///< int64: n, or n x T with one target per position
+  /// Of mixup: sample i is blended from two, w_i of the one with target targets[i] and 1 - w_i of the one
+  /// with mixed_targets[i], and its loss is blended alike. Both undefined where nothing was blended.
+  at::Tensor mixed_targets = {};  ///< int64: n
+  at::Tensor weights = {};        ///< w, fp32: n, each in [0, 1]
 
   int64_t size() const { return targets.size(0); }
 };

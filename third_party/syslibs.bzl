@@ -202,6 +202,8 @@ def system_libraries():
     _library("prometheus", probes = ["include/prometheus/text_serializer.h"], link = ["prometheus-cpp-core"], debian = "prometheus-cpp-dev")
     _library("xxhash", probes = ["include/xxhash.h"], link = ["xxhash"], debian = "libxxhash-dev")
     _library("zlib", probes = ["include/zlib.h"], link = ["z"], debian = "zlib1g-dev")
+    _library("turbojpeg", probes = ["include/turbojpeg.h"], link = ["turbojpeg"], debian = "libturbojpeg0-dev")
+    _library("png", probes = ["include/png.h"], link = ["png"], debian = "libpng-dev")
     _library("gtest", probes = ["include/gtest/gtest.h", "include/gmock/gmock.h"], link = ["gmock", "gtest", "pthread"], debian = "libgtest-dev libgmock-dev")
     _library("gtest_main", probes = ["include/gtest/gtest.h"], link = ["gmock_main", "gmock", "gtest", "pthread"], debian = "libgtest-dev libgmock-dev")
     _library("benchmark", probes = ["include/benchmark/benchmark.h"], link = ["benchmark", "pthread"], debian = "libbenchmark-dev")

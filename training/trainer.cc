@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -82,7 +83,7 @@ class TorchTrainer : public Trainer {
                          : parts_.sampler.StepsOf(parts_.job.training().epochs())),
         phase_(std::make_unique<TrainPhase>()),
         batches_([this](int64_t step) { return MakeSlice(Step(step)); },
-                 parts_.job.data().prefetch_batches()) {
+                 parts_.job.data().prefetch_batches(), parts_.job.data().threads()) {
     *settings_.mutable_optimizer() = parts_.job.optimizer();
     *settings_.mutable_schedule() = parts_.job.schedule();
     for (const NamedParameter& parameter : parts_.parameters) {
@@ -315,13 +316,18 @@ class TorchTrainer : public Trainer {
     });
   }
 
-  // On the loader thread, the only one that uses the sampler.
+  // On the loader threads.
   absl::StatusOr<Batch> MakeSlice(Step step) {
-    const absl::Span<const int64_t> batch = parts_.sampler.GlobalBatch(step);
     const BatchSlice slice =
         SliceOfRank(parts_.sampler.global_batch(), parts_.rank, parts_.world_size);
+    std::vector<int64_t> indices;
+    {
+      std::lock_guard<std::mutex> lock(sampler_mutex_);
+      const auto part = parts_.sampler.GlobalBatch(step).subspan(slice.begin, slice.size());
+      indices.assign(part.begin(), part.end());
+    }
     absl::StatusOr<Batch> made = parts_.data.train->Make(
-        batch.subspan(slice.begin, slice.size()),
+        indices,
         Augmentation{augmentation_key_, step.value * parts_.sampler.global_batch() + slice.begin});
     if (made.ok()) return made;
     return Annotate(made.status(), absl::StrCat("the batch of ", ToString(step)));
@@ -358,10 +364,11 @@ class TorchTrainer : public Trainer {
   std::unique_ptr<TrainingPhase> phase_;
   std::vector<int> frozen_;  // parameters that it does not train
   GradientSink* sink_ = nullptr;
+  std::mutex sampler_mutex_;  // of parts_.sampler
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;
   std::optional<std::pair<Step, Batch>> loaded_;
-  Prefetcher<Batch> batches_;  // last: its thread uses parts_
+  Prefetcher<Batch> batches_;  // last: its threads use parts_
 };
 
 }  // namespace

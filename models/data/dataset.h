@@ -29,7 +29,7 @@ class Dataset {
   virtual int64_t size() const = 0;
   virtual const DataShape& shape() const = 0;
   /// The samples of `indices` in their order, normalised.
-  /// \param augmentation  absent: nothing random is done to them
+  /// \param augmentation  draws the changes that the data set was made with; absent: there are none
   /// \pre every index is in [0, size())
   /// \error kDataLoss  a sample that cannot be read, with file and place
   virtual absl::StatusOr<Batch> Make(absl::Span<const int64_t> indices,
@@ -42,9 +42,11 @@ struct Datasets {
   std::unique_ptr<Dataset> test;
 };
 
-/// Opens what the job's `data` names.
+/// Opens what the job's `data` names (docs/data.md). What can be found wrong without decoding every image
+/// is found here.
+/// \param data  with every field set: defaults are the caller's to fill in
 /// \error kNotFound, kDataLoss  data files, with path and what to install
-/// \error kInvalidArgument      an unknown data.dataset
+/// \error kInvalidArgument      an unknown data.dataset; keys that do not go together or with the files
 absl::StatusOr<Datasets> LoadDatasets(const proto::Data& data);
 
 }  // namespace sluice

@@ -77,6 +77,29 @@ void CheckUniformCodec(const proto::Compression& compression, const Origins& ori
   }
 }
 
+// Which of data's keys its data set needs, and which changes its samples can have.
+void CheckData(const proto::Data& data, const Origins& origins, ErrorList& errors) {
+  const auto refuse = [&](const std::string& path, absl::string_view why) {
+    errors.Add(OriginOf(origins, path), absl::StrCat(path, ": ", why));
+  };
+  const std::string set = Named(origins, "data.dataset", data.dataset());
+  if (data.path().empty() && data.dataset() != "fashion_mnist" && data.dataset() != "synthetic") {
+    refuse("data.path", absl::StrCat(set, " has no usual place: set it"));
+  }
+  if (data.dataset() == "tokens" && data.vocabulary() == 0) {
+    refuse("data.vocabulary", absl::StrCat(set, " does not know it: set it"));
+  }
+  if (data.augment().empty()) return;
+  const bool is_text = data.dataset() == "bytes" || data.dataset() == "tokens";
+  if (is_text) refuse("data.augment", absl::StrCat(set, " is text, these are for images"));
+  const auto& augment = data.augment();
+  if (data.dataset() == "synthetic" && data.inputs() == 2 &&
+      std::find(augment.begin(), augment.end(), "mixup") != augment.end()) {
+    refuse("data.augment", absl::StrCat("mixup blends one input, ",
+                                        Named(origins, "data.inputs", "2"), " has two"));
+  }
+}
+
 void CheckWorld(const proto::World& world, const Origins& origins, ErrorList& errors) {
   const auto refuse = [&](const std::string& path, const std::string& why) {
     errors.Add(OriginOf(origins, path), absl::StrCat(path, ": ", why));
@@ -160,6 +183,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   }
   CheckUniformCodec(job.compression(), origins, errors);
   CheckDrop(job.compression(), origins, errors);
+  CheckData(job.data(), origins, errors);
   CheckWorld(job.world(), origins, errors);
   CheckPhases(job, origins, errors);
   CheckResume(job.checkpoint(), origins, errors);

@@ -67,6 +67,7 @@ proto::JobConfig SyntheticJob() {
   job.mutable_data()->set_dataset("fashion_mnist");
   job.mutable_data()->set_path(WriteSyntheticFashionMnist(FreshDirectory("synthetic"), 512, 43));
   job.mutable_data()->set_prefetch_batches(2);
+  job.mutable_data()->set_threads(1);
   job.mutable_training()->set_global_batch(16);
   job.mutable_training()->set_steps(50);
   job.mutable_training()->set_epochs(2);

@@ -1,8 +1,11 @@
 #include "models/data/batch_sampler.h"
 
+#include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 
+#include "base/random.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -71,6 +74,59 @@ TEST_P(BatchSamplerTest, ABatchDoesNotDependOnTheStepsBefore) {
   const std::vector<int64_t> fresh = Batch(sampler_, step);
   for (int64_t s = 0; s < sampler_.StepsOf(3); s += 1 + step / 5) Batch(sampler_, s);
   EXPECT_THAT(Batch(sampler_, step), ElementsAreArray(fresh));
+}
+
+// A run as an elastic cluster has it: worlds change in the middle of epochs, ranks come without any history, and
+// a step that failed is done again by the next world.
+TEST_P(BatchSamplerTest, NoSampleIsMissedOrSeenTwiceWhenTheWorldChanges) {
+  constexpr int64_t kEpochs = 3;
+  for (uint64_t run = 0; run < 5; ++run) {
+    const RandomKey key = RandomKey(run).With("worlds");
+    std::vector<BatchSampler> ranks;
+    std::vector<int64_t> order;  // as trained on, over all ranks
+    const int64_t steps = sampler_.StepsOf(kEpochs);
+    for (int64_t attempt = 0, s = 0; s < steps; ++attempt) {
+      if (key.With("change").Below(attempt, 1 + steps / 7) == 0) {
+        const int64_t most = std::min<int64_t>(global_batch_, 9);
+        const size_t world = 1 + key.With("world").Below(attempt, most);
+        ranks.resize(std::min<size_t>(ranks.size(), world / 2), sampler_);
+        while (ranks.size() < world) {
+          ranks.push_back(*BatchSampler::Create(7, samples_, global_batch_));
+        }
+      }
+      if (ranks.empty()) continue;
+      const int world = static_cast<int>(ranks.size());
+      std::vector<int64_t> batch;
+      for (int r = 0; r < world; ++r) {
+        const BatchSlice slice = SliceOfRank(global_batch_, Rank(r), world);
+        const auto part = ranks[r].GlobalBatch(Step(s)).subspan(slice.begin, slice.size());
+        batch.insert(batch.end(), part.begin(), part.end());
+      }
+      if (key.With("fails").Below(attempt, 10) == 0) continue;
+      order.insert(order.end(), batch.begin(), batch.end());
+      ++s;
+    }
+    for (int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+      const auto begin = order.begin() + epoch * samples_;
+      EXPECT_EQ(static_cast<int64_t>(std::set<int64_t>(begin, begin + samples_).size()), samples_)
+          << "run " << run << ", epoch " << epoch;
+    }
+  }
+}
+
+TEST_P(BatchSamplerTest, AnySequenceOfStepsGivesEachStepItsOwnBatch) {
+  const int64_t steps = sampler_.StepsOf(3);
+  std::map<int64_t, std::vector<int64_t>> first;
+  for (int64_t i = 0; i < 60; ++i) {
+    const int64_t step = static_cast<int64_t>(RandomKey(9).Below(i, std::min<int64_t>(steps, 20)));
+    const std::vector<int64_t> batch = Batch(sampler_, step);
+    const auto [at, is_new] = first.emplace(step, batch);
+    EXPECT_EQ(at->second, batch) << "step " << step;
+    if (is_new) {
+      BatchSampler resumed = *BatchSampler::Create(7, samples_, global_batch_);
+      EXPECT_EQ(Batch(resumed, step), batch);
+    }
+  }
 }
 
 TEST(BatchSampler, EpochsAndSeedsHaveTheirOwnOrder) {

@@ -1,9 +1,12 @@
 #include "models/data/prefetcher.h"
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
@@ -11,17 +14,24 @@
 namespace sluice {
 namespace {
 
-class PrefetcherTest : public testing::TestWithParam<int> {};
+// (ahead, threads)
+class PrefetcherTest : public testing::TestWithParam<std::tuple<int, int>> {
+ protected:
+  const int ahead_ = std::get<0>(GetParam());
+  const int threads_ = std::get<1>(GetParam());
+};
 
-INSTANTIATE_TEST_SUITE_P(Ahead, PrefetcherTest, testing::Values(0, 1, 2, 5));
+INSTANTIATE_TEST_SUITE_P(AheadAndThreads, PrefetcherTest,
+                         testing::Combine(testing::Values(0, 1, 2, 5),
+                                          testing::Values(0, 1, 2, 4)));
 
 TEST_P(PrefetcherTest, GivesItemsInOrder) {
-  Prefetcher<int64_t> items([](int64_t i) { return i * i; }, GetParam());
+  Prefetcher<int64_t> items([](int64_t i) { return i * i; }, ahead_, threads_);
   for (int64_t i = 0; i < 300; ++i) ASSERT_EQ(*items.Take(i), i * i);
 }
 
 TEST_P(PrefetcherTest, JumpsToAnyItem) {
-  Prefetcher<int64_t> items([](int64_t i) { return i; }, GetParam());
+  Prefetcher<int64_t> items([](int64_t i) { return i; }, ahead_, threads_);
   for (int64_t i : {40, 41, 7, 7, 8, 1000, 0, 1}) ASSERT_EQ(*items.Take(i), i);
 }
 
@@ -31,7 +41,7 @@ TEST_P(PrefetcherTest, AnErrorGoesToWhoTakesThatItem) {
         if (i == 3) return absl::DataLossError("item 3");
         return i;
       },
-      GetParam());
+      ahead_, threads_);
   for (int64_t i = 0; i < 6; ++i) {
     const auto item = items.Take(i);
     if (i == 3) {
@@ -47,27 +57,29 @@ TEST_P(PrefetcherTest, MakesNoMoreThanAheadItemsBeyondTheOneTaken) {
   {
     Prefetcher<int64_t> items(
         [&](int64_t i) {
-          highest = i;
+          int64_t before = highest;
+          while (before < i && !highest.compare_exchange_weak(before, i)) {
+          }
           return i;
         },
-        GetParam());
+        ahead_, threads_);
     for (int64_t i = 0; i < 20; ++i) {
       ASSERT_EQ(*items.Take(i), i);
-      EXPECT_LE(highest, i + GetParam());
+      EXPECT_LE(highest, i + ahead_);
     }
   }
-  EXPECT_LE(highest, 19 + GetParam());
+  EXPECT_LE(highest, 19 + ahead_);
 }
 
 TEST_P(PrefetcherTest, CarriesItemsThatOnlyMove) {
   Prefetcher<std::unique_ptr<int64_t>> items([](int64_t i) { return std::make_unique<int64_t>(i); },
-                                             GetParam());
+                                             ahead_, threads_);
   for (int64_t i = 0; i < 10; ++i) ASSERT_EQ(**items.Take(i), i);
 }
 
 TEST_P(PrefetcherTest, ARestartForgetsWhatWasMadeBefore) {
   int64_t scale = 1;  // unguarded: Restart is what keeps it safe
-  Prefetcher<int64_t> items([&](int64_t i) { return scale * i; }, GetParam());
+  Prefetcher<int64_t> items([&](int64_t i) { return scale * i; }, ahead_, threads_);
   for (int64_t round = 1; round < 50; ++round) {
     for (int64_t i = round; i < round + 3; ++i) ASSERT_EQ(*items.Take(i), scale * i);
     items.Restart([&] { scale = round + 1; });
@@ -75,29 +87,66 @@ TEST_P(PrefetcherTest, ARestartForgetsWhatWasMadeBefore) {
   }
 }
 
-TEST(Prefetcher, EndsWithoutATaker) {
+TEST_P(PrefetcherTest, EndsWhateverIsBeingMade) {
+  for (int64_t taken = 0; taken < 5; ++taken) {
+    std::atomic<int> making{0};
+    {
+      Prefetcher<int64_t> items(
+          [&](int64_t i) {
+            ++making;
+            std::this_thread::yield();
+            --making;
+            return i;
+          },
+          ahead_, threads_);
+      for (int64_t i = 0; i < taken; ++i) ASSERT_EQ(*items.Take(i), i);
+    }
+    EXPECT_EQ(making, 0);
+  }
+}
+
+TEST(Prefetcher, MakesNothingWithoutATaker) {
   std::atomic<int> made{0};
   {
-    Prefetcher<int> items([&](int64_t) { return ++made; }, 3);
+    Prefetcher<int> items([&](int64_t) { return ++made; }, 3, 2);
   }
   EXPECT_EQ(made, 0);
 }
 
-TEST(Prefetcher, ItemsAreMadeOnOneOtherThread) {
+// Items meet in `make`: it returns only when as many are being made as there are threads.
+TEST(Prefetcher, EveryThreadMakesAnItemAtTheSameTime) {
+  constexpr int kThreads = 3;
   std::mutex mutex;
+  std::condition_variable all_here;
   std::set<std::thread::id> makers;
-  {
-    Prefetcher<int64_t> items(
-        [&](int64_t i) {
-          std::lock_guard<std::mutex> lock(mutex);
-          makers.insert(std::this_thread::get_id());
-          return i;
-        },
-        2);
-    for (int64_t i = 0; i < 10; ++i) ASSERT_TRUE(items.Take(i).ok());
-  }
-  EXPECT_EQ(makers.size(), 1u);
+  Prefetcher<int64_t> items(
+      [&](int64_t i) {
+        std::unique_lock<std::mutex> lock(mutex);
+        makers.insert(std::this_thread::get_id());
+        all_here.notify_all();
+        all_here.wait(lock, [&] { return makers.size() == kThreads; });
+        return i;
+      },
+      8, kThreads);
+  for (int64_t i = 0; i < 20; ++i) ASSERT_EQ(*items.Take(i), i);
   EXPECT_EQ(makers.count(std::this_thread::get_id()), 0u);
+}
+
+// The first of each four is held until the other three are done.
+TEST(Prefetcher, ItemsFinishedOutOfOrderAreTakenInOrder) {
+  std::mutex mutex;
+  std::condition_variable done;
+  std::set<int64_t> finished;
+  Prefetcher<int64_t> items(
+      [&](int64_t i) {
+        std::unique_lock<std::mutex> lock(mutex);
+        if (i % 4 == 0) done.wait(lock, [&] { return finished.count(i + 3) > 0; });
+        finished.insert(i);
+        done.notify_all();
+        return i;
+      },
+      4, 2);
+  for (int64_t i = 0; i < 16; ++i) ASSERT_EQ(*items.Take(i), i);
 }
 
 }  // namespace

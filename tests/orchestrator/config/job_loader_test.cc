@@ -222,6 +222,24 @@ TEST(JobLoader, ControlCharactersAndBrokenUtf8AreRefused) {
       "gr\xc3\xbc\xc3\x9f");
 }
 
+TEST(JobLoader, DataSetsNeedThePathAndKeysOfTheirOwn) {
+  EXPECT_EQ(
+      ErrorOf("data: {dataset: cifar10}"),
+      "default: data.path: data.dataset cifar10 (set at a.yaml:1) has no usual place: set it");
+  EXPECT_EQ(ErrorOf("data: {dataset: tokens, path: /x}"),
+            "default: data.vocabulary: data.dataset tokens (set at a.yaml:1) does not know it: set "
+            "it");
+}
+
+TEST(JobLoader, TextAndTwoInputsAreNotAugmentedAsImagesAre) {
+  EXPECT_EQ(ErrorOf("data: {dataset: bytes, path: /x, augment: [flip]}"),
+            "a.yaml:1: data.augment: data.dataset bytes (set at a.yaml:1) is text, these are for "
+            "images");
+  EXPECT_EQ(ErrorOf("data: {dataset: synthetic, inputs: 2, augment: [crop, mixup]}"),
+            "a.yaml:1: data.augment: mixup blends one input, data.inputs 2 (set at a.yaml:1) has "
+            "two");
+}
+
 TEST(JobLoader, RootMustHaveKeys) {
   EXPECT_EQ(ErrorOf("- a\n- b\n"),
             "a.yaml:1: expected keys with values, such as `name: ...`, got a list");

@@ -107,6 +107,8 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     job.mutable_compression()->set_uniform_codec("quantizer");
     job.mutable_compression()->set_error_feedback("on");
     job.mutable_compression()->set_value_bits(8);
+    job.mutable_data()->set_dataset("images");
+    if (job.data().path().empty()) job.mutable_data()->set_path("/images");
     job.mutable_world()->set_size(4);
     job.mutable_world()->set_min_size(2);
     job.mutable_world()->set_max_size(8);
