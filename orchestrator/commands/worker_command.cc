@@ -278,7 +278,10 @@ class Worker {
       SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
       done.mutable_evaluation()->set_predictions(sums.predictions);
       done.mutable_evaluation()->set_correct(sums.correct);
+      done.mutable_evaluation()->set_correct_top5(sums.correct_top5);
       done.mutable_evaluation()->set_loss_sum(sums.loss_sum);
+      done.mutable_evaluation()->set_classes(sums.classes);
+      done.mutable_evaluation()->set_per_position(sums.per_position);
       if (at_end()) {
         SLUICE_RETURN_IF_ERROR(checkpoints_->Write(completed_, *trainer_, *reducer_));
       }

@@ -78,17 +78,18 @@ TEST(Trainer, CnnLayersAreReadyInTheOrderOfParameters) {
 }
 
 TEST(Trainer, LearnsWithEveryOptimizer) {
-  for (const char* kind : {"sgd", "adam"}) {
+  for (const auto& [kind, rate] : std::vector<std::pair<std::string, double>>{
+           {"sgd", 0.05}, {"adam", 1e-3}, {"adamw", 1e-3}, {"lamb", 0.02}}) {
     proto::JobConfig job = SyntheticJob();
     job.mutable_optimizer()->set_kind(kind);
-    job.mutable_optimizer()->set_learning_rate(std::string(kind) == "adam" ? 1e-3 : 0.05);
+    job.mutable_optimizer()->set_learning_rate(rate);
     const auto world = *MemoryWorld::Create(job, 1);
     double loss = 0;
     for (int64_t s = 0; s < world->trainer(0).total_steps(); ++s) loss = *world->RunStep(Step(s));
     EXPECT_LT(loss, 0.2) << kind;
     const auto sums = world->trainer(0).EvaluateShard();
     ASSERT_TRUE(sums.ok()) << sums.status();
-    EXPECT_EQ(sums->samples, 43);
+    EXPECT_EQ(sums->predictions, 43);
     EXPECT_GT(sums->correct, 35) << kind;  // chance is 4
   }
 }
@@ -214,7 +215,8 @@ absl::StatusOr<std::string> WriteAlone(Trainer& trainer, const proto::JobConfig&
 }
 
 class CheckpointedTrainerTest : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Optimizers, CheckpointedTrainerTest, testing::Values("sgd", "adam"));
+INSTANTIATE_TEST_SUITE_P(Optimizers, CheckpointedTrainerTest,
+                         testing::Values("sgd", "adam", "adamw", "lamb"));
 
 TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
   proto::JobConfig job = SyntheticJob();
@@ -331,7 +333,7 @@ TEST(Trainer, AnotherWorldTakesOtherSlicesFromTheNextStepOn) {
   EXPECT_EQ(four->trainer(1).total_steps(), 50);
   EXPECT_EQ(four->trainer(1).SetWorld(Rank(0), 17).code(), absl::StatusCode::kInvalidArgument);
   const auto shard = four->trainer(1).EvaluateShard();
-  EXPECT_EQ(shard->samples, three->trainer(0).EvaluateShard()->samples);
+  EXPECT_EQ(shard->predictions, three->trainer(0).EvaluateShard()->predictions);
 }
 
 TEST(Trainer, AnotherSinkTakesThePlaceOfTheFirst) {
