@@ -17,6 +17,18 @@ struct Batch {
   at::Tensor weights = {};        ///< w, fp32: n, each in [0, 1]
 
   int64_t size() const { return targets.size(0); }
+
+  /// Samples [begin, begin + count); shares memory.
+  Batch Narrow(int64_t begin, int64_t count) const {
+    Batch narrow;
+    for (const at::Tensor& input : inputs) narrow.inputs.push_back(input.narrow(0, begin, count));
+    narrow.targets = targets.narrow(0, begin, count);
+    if (weights.defined()) {
+      narrow.mixed_targets = mixed_targets.narrow(0, begin, count);
+      narrow.weights = weights.narrow(0, begin, count);
+    }
+    return narrow;
+  }
 };
 
 }  // namespace sluice

@@ -1,5 +1,6 @@
 #include "training/evaluation.h"
 
+#include <ATen/ops/arange.h>
 #include <torch/types.h>
 
 #include <optional>
@@ -14,6 +15,18 @@ namespace sluice {
 namespace {
 
 constexpr size_t kBatch = 500;  // samples at once
+
+// How many predictions have their target among the five likeliest classes; of equally likely ones the lower
+// numbers are first, so that the count does not depend on how a batch was cut.
+int64_t CorrectInTop5(const at::Tensor& logits, const at::Tensor& targets) {
+  const at::Tensor of_target = logits.gather(-1, targets.unsqueeze(-1));
+  const at::Tensor classes = at::arange(logits.size(-1), targets.options());
+  const at::Tensor before = logits.gt(of_target).logical_or(
+      logits.eq(of_target).logical_and(classes.lt(targets.unsqueeze(-1))));
+  const at::Tensor right =
+      before.sum(-1).lt(5).logical_and(of_target.squeeze(-1).isnan().logical_not());
+  return right.sum().item<int64_t>();
+}
 
 class EvaluationMode {
  public:
@@ -35,6 +48,8 @@ absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, in
                     [&]() -> absl::StatusOr<EvaluationSums> {
                       const EvaluationMode mode(network);
                       EvaluationSums sums;
+                      sums.classes = set.shape().classes;
+                      sums.per_position = set.shape().target_per_position;
                       for (size_t at = 0; at < shard.size(); at += kBatch) {
                         SLUICE_ASSIGN_OR_RETURN(
                             const Batch batch,
@@ -42,6 +57,7 @@ absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, in
                         const torch::Tensor logits = network.forward(batch.inputs);
                         sums.predictions += batch.targets.numel();
                         sums.correct += (logits.argmax(-1) == batch.targets).sum().item<int64_t>();
+                        sums.correct_top5 += CorrectInTop5(logits, batch.targets);
                         sums.loss_sum += LossSumOverPredictions(logits, batch).item<double>();
                       }
                       return sums;

@@ -23,7 +23,7 @@ torch::Tensor FusedSgd::step(LossClosure closure) {
   const torch::NoGradGuard no_gradients;
   for (auto& group : param_groups()) {
     const auto& options = static_cast<const torch::optim::SGDOptions&>(group.options());
-    SLUICE_CHECK(!options.nesterov() && options.dampening() == 0, "plain momentum");
+    SLUICE_CHECK(options.dampening() == 0, "no dampening");
     for (const at::Tensor& parameter : group.params()) {
       const at::Tensor& gradient = parameter.grad();
       if (!gradient.defined()) continue;
@@ -31,7 +31,8 @@ torch::Tensor FusedSgd::step(LossClosure closure) {
       SgdStep(parameter.data_ptr<float>(), gradient.data_ptr<float>(),
               options.momentum() != 0 ? MomentumBuffer(parameter) : nullptr,
               static_cast<size_t>(parameter.numel()), static_cast<float>(options.lr()),
-              static_cast<float>(options.momentum()), static_cast<float>(options.weight_decay()));
+              static_cast<float>(options.momentum()), static_cast<float>(options.weight_decay()),
+              options.nesterov());
     }
   }
   return {};

@@ -7,11 +7,11 @@
 namespace sluice {
 
 /// torch's SGD, state and archive included, whose step passes over memory once (SgdStep).
-/// Parameters and gradients are fp32 and contiguous; no Nesterov momentum, no dampening.
+/// Parameters and gradients are fp32 and contiguous; no dampening.
 class FusedSgd : public torch::optim::SGD {
  public:
-  FusedSgd(std::vector<at::Tensor> parameters, torch::optim::SGDOptions options)
-      : SGD(std::move(parameters), options) {}
+  FusedSgd(std::vector<torch::optim::OptimizerParamGroup> groups, torch::optim::SGDOptions options)
+      : SGD(std::move(groups), options) {}
 
   /// Steps every parameter that has a gradient. \param closure  must be absent
   torch::Tensor step(LossClosure closure = nullptr) override;

@@ -1,26 +1,27 @@
 #include "training/gradient_hooks.h"
 
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
 
 namespace sluice {
 
 GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, GradientSink& sink)
-    : parameters_(parameters) {
+    : parameters_(parameters), sink_(sink), handed_over_(parameters.size(), false) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     const int index = static_cast<int>(i);
     const at::Tensor& parameter = parameters[i];
-    const at::Tensor storage =
-        at::from_blob(sink.gradient(index).data(), parameter.sizes(), parameter.options());
-    parameter.mutable_grad() = storage;
+    storage_.push_back(
+        at::from_blob(sink.gradient(index).data(), parameter.sizes(), parameter.options()));
+    parameter.mutable_grad() = storage_.back();
     auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
     accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-        [&sink, index, storage, parameter](const torch::autograd::variable_list& outputs,
-                                           const torch::autograd::variable_list&) {
-          storage.copy_(parameter.grad());
-          parameter.mutable_grad() = storage;
-          sink.Ready(index);
+        [this, index](const torch::autograd::variable_list& outputs,
+                      const torch::autograd::variable_list&) {
+          if (!held_) HandOver(index, parameters_[static_cast<size_t>(index)].grad());
           return outputs;
         }));
     accumulators_.push_back(std::move(accumulator));
@@ -28,7 +29,24 @@ GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, Gradient
 }
 
 void GradientHooks::Release() {
+  std::fill(handed_over_.begin(), handed_over_.end(), false);
   for (const at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+}
+
+void GradientHooks::HandOver(int index, const at::Tensor& value) {
+  const auto i = static_cast<size_t>(index);
+  storage_[i].copy_(value);
+  parameters_[i].mutable_grad() = storage_[i];
+  handed_over_[i] = true;
+  sink_.Ready(index);
+}
+
+void GradientHooks::Complete() {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (handed_over_[i] || !parameters_[i].requires_grad()) continue;
+    const at::Tensor held = parameters_[i].grad();
+    HandOver(static_cast<int>(i), held.defined() ? held : at::zeros_like(storage_[i]));
+  }
 }
 
 }  // namespace sluice

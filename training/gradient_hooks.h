@@ -13,9 +13,11 @@ namespace sluice {
 /// Moves each parameter's gradient into the sink's storage as soon as backward has computed it, and
 /// calls sink.Ready(i) then. Afterwards the parameter's gradient is a view of that storage.
 ///
-///     Release()       no parameter has a gradient: backward keeps the tensors that it computes
-///     backward()      per parameter: copy to the storage, drop the tensor, view the storage, Ready
-///     reduce, step    on the storage
+///     Release()               no parameter has a gradient: backward keeps the tensors that it computes
+///     backward(), held back   gradients add up in these tensors; any number of times, also none
+///     backward()              per parameter: copy to the storage, drop the tensor, view the storage, Ready
+///     Complete()              parameters that this backward did not reach
+///     reduce, step            on the storage
 ///
 /// So a gradient costs one copy; adding to a zeroed one would pass over memory twice more.
 /// \threadsafety made and used by the thread that calls backward(), on which Ready is called
@@ -24,12 +26,28 @@ class GradientHooks {
   /// \pre sink.gradient(i) has as many elements as parameters[i], fp32 and contiguous
   /// \param sink  must outlive the last backward()
   GradientHooks(const std::vector<at::Tensor>& parameters, GradientSink& sink);
+  GradientHooks(const GradientHooks&) = delete;  // nodes of the graph point here
+  GradientHooks& operator=(const GradientHooks&) = delete;
 
-  /// Before every backward.
+  /// Before the first backward of a step.
   void Release();
+
+  /// Whether the gradients of the next backward are not final yet. Not so at first.
+  void HoldBack(bool held) { held_ = held; }
+
+  /// After the last backward: hands over what a backward held back gave alone, and zeros for parameters that were
+  /// not used at all, so that every rank steps all that are trained.
+  void Complete();
+
+  /// In place of a backward that hands over: copies `value` to the storage of `index`, and so on.
+  void HandOver(int index, const at::Tensor& value);
 
  private:
   std::vector<at::Tensor> parameters_;
+  GradientSink& sink_;
+  bool held_ = false;
+  std::vector<at::Tensor> storage_;  // the sink's, by parameter
+  std::vector<bool> handed_over_;    // since Release, by parameter
   // The graph holds accumulators weakly: without these the hooks would silently never fire.
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
 };

@@ -10,7 +10,10 @@
 
 namespace sluice {
 
-/// SGD (FusedSgd) or torch's Adam with the job's settings. \error kInvalidArgument for another kind
+/// SGD (FusedSgd), torch's Adam or AdamW, or Lamb, with these settings. The parameters that
+/// settings.decay_exempt names are a group of their own without weight decay.
+/// \error kInvalidArgument  another kind
+/// \error kInternal         wrapping what LibTorch threw at the settings
 absl::StatusOr<std::unique_ptr<torch::optim::Optimizer>> MakeOptimizer(
     const proto::Optimizer& settings, std::vector<at::Tensor> parameters);
 

@@ -21,9 +21,11 @@
 #include "models/data/prefetcher.h"
 #include "models/torch_guard.h"
 #include "models/zoo/zoo.h"
+#include "training/autocast.h"
 #include "training/checkpoint.h"
 #include "training/evaluation.h"
 #include "training/gradient_hooks.h"
+#include "training/gradient_norm.h"
 #include "training/loss.h"
 #include "training/model_state.h"
 #include "training/optimizer.h"
@@ -32,11 +34,13 @@
 #include "training/safetensors.h"
 #include "training/schedule.h"
 #include "training/trainer_state.h"
+#include "training/weight_average.h"
 
 namespace sluice {
 namespace {
 
 constexpr char kArchiveFile[] = "model.pt";
+constexpr char kAverageFile[] = "model_average.safetensors";
 constexpr char kModelFile[] = "model.safetensors";
 constexpr char kOptimizerFile[] = "optimizer.safetensors";
 
@@ -44,6 +48,14 @@ constexpr char kOptimizerFile[] = "optimizer.safetensors";
 constexpr char kCompleted[] = "completed_steps";
 constexpr char kModel[] = "model";
 constexpr char kOptimizer[] = "optimizer";
+
+// Names of the weights' average in a state that is one file.
+constexpr char kAveragePrefix[] = "average.";
+
+bool HasFile(const proto::CheckpointManifest& manifest, absl::string_view name) {
+  return std::any_of(manifest.files().begin(), manifest.files().end(),
+                     [&](const proto::CheckpointFile& file) { return file.name() == name; });
+}
 
 // The count of inter-op threads can be set once per process, before any is started.
 absl::Status LimitThreads(int threads) {
@@ -78,14 +90,18 @@ class TorchTrainer : public Trainer {
   explicit TorchTrainer(Parts parts)
       : parts_(std::move(parts)),
         augmentation_key_(RandomKey(parts_.job.training().seed()).With("augmentation")),
+        local_steps_(parts_.job.training().local_steps()),
         phase_steps_(parts_.job.training().steps() > 0
                          ? parts_.job.training().steps()
-                         : parts_.sampler.StepsOf(parts_.job.training().epochs())),
+                         : ExchangesOf(parts_.job.training().epochs())),
         phase_(std::make_unique<TrainPhase>()),
-        batches_([this](int64_t step) { return MakeSlice(Step(step)); },
+        batches_([this](int64_t batch) { return MakeSlice(batch); },
                  parts_.job.data().prefetch_batches(), parts_.job.data().threads()) {
     *settings_.mutable_optimizer() = parts_.job.optimizer();
     *settings_.mutable_schedule() = parts_.job.schedule();
+    if (parts_.job.training().ema_decay() > 0) {
+      average_.emplace(parts_.parameters, parts_.job.training().ema_decay());
+    }
     for (const NamedParameter& parameter : parts_.parameters) {
       infos_.push_back({parameter.name, parameter.tensor.sizes().vec()});
     }
@@ -104,11 +120,10 @@ class TorchTrainer : public Trainer {
           "the sink's storage has the parameter's size");
     }
     hooks_.emplace(tensors, sink);
-    sink_ = &sink;
     Freeze();
   }
 
-  int64_t StepsOf(double epochs) const override { return parts_.sampler.StepsOf(epochs); }
+  int64_t StepsOf(double epochs) const override { return ExchangesOf(epochs); }
 
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
@@ -138,7 +153,7 @@ class TorchTrainer : public Trainer {
   }
 
   absl::Status LoadBatch(Step step) override {
-    SLUICE_ASSIGN_OR_RETURN(Batch batch, batches_.Take(step.value));
+    SLUICE_ASSIGN_OR_RETURN(Batch batch, batches_.Take(step.value * local_steps_));
     loaded_ = {step, std::move(batch)};
     return absl::OkStatus();
   }
@@ -146,36 +161,30 @@ class TorchTrainer : public Trainer {
   absl::StatusOr<double> ForwardBackward(Step step) override {
     SLUICE_CHECK(hooks_.has_value(), "a trainer is attached before its first step");
     if (!loaded_ || loaded_->first != step) SLUICE_RETURN_IF_ERROR(LoadBatch(step));
-    const Batch batch = std::move(loaded_->second);
+    Batch batch = std::move(loaded_->second);
     loaded_.reset();
-    const double global_batch = parts_.job.training().global_batch();
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
-    auto run = [&]() -> absl::StatusOr<double> {
-      phase_->BeforeStep(step);
-      const torch::Tensor logits = parts_.network->forward(batch.inputs);
-      torch::Tensor loss_sum = LossSumOverSamples(logits, batch);
-      if (const torch::Tensor term = phase_->LossTerm(batch, logits); term.defined()) {
-        loss_sum = loss_sum + term;
-      }
-      const double loss = loss_sum.item<double>() / global_batch;
-      // Before backward: a gradient that is not finite must not reach the other ranks.
-      if (!std::isfinite(loss)) return NotFinite(where, loss);
-      hooks_->Release();
-      for (const int frozen : frozen_) {
-        const absl::Span<float> gradient = sink_->gradient(frozen);
-        std::fill(gradient.begin(), gradient.end(), 0.0f);
-        sink_->Ready(frozen);
-      }
-      (loss_sum * (parts_.world_size / global_batch)).backward();
-      return loss;
-    };
-    return TorchGuard(absl::StrCat(where, ": forward and backward"), run);
+    return TorchGuard(absl::StrCat(where, ": forward and backward"),
+                      [&]() -> absl::StatusOr<double> {
+                        phase_->BeforeStep(step);
+                        if (local_steps_ > 1) return StepLocally(step, std::move(batch), where);
+                        return Backward(batch, parts_.world_size / global_batch(),
+                                        /*hand_over=*/true, where);
+                      });
   }
 
   absl::Status ApplyGradients(Step step) override {
     return TorchGuard(absl::StrCat(ToString(step), ", ", ToString(parts_.rank), ": optimiser step"),
                       [&] {
-                        StepWithLearningRate(*parts_.optimizer, LearningRate(step));
+                        if (local_steps_ > 1) {
+                          const torch::NoGradGuard no_gradients;
+                          for (const NamedParameter& parameter : parts_.parameters) {
+                            parameter.tensor.sub_(parameter.tensor.grad());
+                          }
+                        } else {
+                          StepOptimizer(step);
+                        }
+                        if (average_) average_->Update(step);
                         phase_->AfterStep(step);
                       });
   }
@@ -195,7 +204,10 @@ class TorchTrainer : public Trainer {
   }
 
   absl::StatusOr<EvaluationSums> EvaluateShard() override {
-    return EvaluateShardOf(*parts_.data.test, parts_.rank, parts_.world_size, *parts_.network);
+    if (average_) average_->Swap();
+    auto sums = EvaluateShardOf(*parts_.data.test, parts_.rank, parts_.world_size, *parts_.network);
+    if (average_) average_->Swap();
+    return sums;
   }
 
   absl::StatusOr<std::string> SaveState(Step completed) override {
@@ -205,13 +217,18 @@ class TorchTrainer : public Trainer {
       for (SafeTensor& tensor : OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts)) {
         state.tensors.push_back(std::move(tensor));
       }
+      if (average_) {
+        for (SafeTensor& tensor : average_->Tensors(kAveragePrefix)) {
+          state.tensors.push_back(std::move(tensor));
+        }
+      }
       return WriteSafeTensors(state);
     });
   }
 
   absl::StatusOr<Step> LoadState(absl::string_view bytes) override {
     SLUICE_ASSIGN_OR_RETURN(const SafeTensors state, ReadSafeTensors(bytes));
-    return Restore(state, state);
+    return Restore(state, state, state, kAveragePrefix);
   }
 
   absl::Status SetWorld(Rank rank, int world_size) override {
@@ -230,6 +247,13 @@ class TorchTrainer : public Trainer {
       SafeTensors state;
       if (parts_.rank != Rank(0)) {
         state.tensors = BufferTensors(*parts_.network);
+        std::vector<int64_t> counts;
+        if (local_steps_ > 1) {  // every rank's is its own
+          for (SafeTensor& tensor :
+               OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts)) {
+            state.tensors.push_back(std::move(tensor));
+          }
+        }
         if (!state.tensors.empty()) {
           blobs.push_back({BuffersFileName(parts_.rank), WriteSafeTensors(state)});
         }
@@ -240,6 +264,13 @@ class TorchTrainer : public Trainer {
       state.metadata = Metadata(completed);
       state.tensors = OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts);
       blobs.push_back({kOptimizerFile, WriteSafeTensors(state)});
+      if (average_) {
+        SafeTensors average{Metadata(completed), average_->Tensors("")};
+        for (SafeTensor& tensor : BufferTensors(*parts_.network)) {
+          average.tensors.push_back(std::move(tensor));
+        }
+        blobs.push_back({kAverageFile, WriteSafeTensors(average)});
+      }
       SLUICE_ASSIGN_OR_RETURN(std::string archive, SerializeNetwork(*parts_.network));
       blobs.push_back({kArchiveFile, std::move(archive)});
       return blobs;
@@ -252,10 +283,18 @@ class TorchTrainer : public Trainer {
                             ReadCheckpointFile(path, manifest, kModelFile));
     SLUICE_ASSIGN_OR_RETURN(const std::string optimizer,
                             ReadCheckpointFile(path, manifest, kOptimizerFile));
+    std::string average;
+    if (average_ && HasFile(manifest, kAverageFile)) {
+      SLUICE_ASSIGN_OR_RETURN(average, ReadCheckpointFile(path, manifest, kAverageFile));
+    }
     const auto restore = [&]() -> absl::StatusOr<Step> {
       SLUICE_ASSIGN_OR_RETURN(const SafeTensors of_model, ReadSafeTensors(model));
       SLUICE_ASSIGN_OR_RETURN(const SafeTensors of_optimizer, ReadSafeTensors(optimizer));
-      return Restore(of_model, of_optimizer);
+      SafeTensors of_average;
+      if (!average.empty()) {
+        SLUICE_ASSIGN_OR_RETURN(of_average, ReadSafeTensors(average));
+      }
+      return Restore(of_model, of_optimizer, of_average, "");
     };
     const absl::StatusOr<Step> completed = restore();
     if (!completed.ok()) return Annotate(completed.status(), path);
@@ -266,14 +305,24 @@ class TorchTrainer : public Trainer {
 
   absl::Status RestoreBuffers(const std::string& path) override {
     SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
-    const std::vector<SafeTensor> buffers = BufferTensors(*parts_.network);
-    if (buffers.empty() || manifest.world_size() < 1) return absl::OkStatus();
+    if (manifest.world_size() < 1) return absl::OkStatus();
     const Rank old(parts_.rank.value % manifest.world_size());
     const std::string name = old == Rank(0) ? kModelFile : BuffersFileName(old);
+    const std::vector<SafeTensor> buffers = BufferTensors(*parts_.network);
+    // Rank 0's optimiser is what every rank has got already.
+    const bool has_optimizer = local_steps_ > 1 && old != Rank(0) && HasFile(manifest, name) &&
+                               manifest.job().training().local_steps() > 1;
+    if (buffers.empty() && !has_optimizer) return absl::OkStatus();
     SLUICE_ASSIGN_OR_RETURN(const std::string bytes, ReadCheckpointFile(path, manifest, name));
-    const auto from = ReadSafeTensors(bytes);
-    return Annotate(from.ok() ? RestoreTensors(*from, buffers) : from.status(),
-                    absl::StrCat(path, "/", name));
+    const auto restore = [&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(const SafeTensors from, ReadSafeTensors(bytes));
+      SLUICE_RETURN_IF_ERROR(CheckTensors(from, buffers));
+      if (has_optimizer) {
+        SLUICE_RETURN_IF_ERROR(RestoreOptimizerTensors(from, parts_.parameters, *parts_.optimizer));
+      }
+      return RestoreTensors(from, buffers);
+    };
+    return Annotate(TorchGuard("restore", restore), absl::StrCat(path, "/", name));
   }
 
  private:
@@ -292,7 +341,9 @@ class TorchTrainer : public Trainer {
     return state;
   }
 
-  absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer) {
+  // \param average  what has the weights' average, under names after `prefix`; may have none
+  absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer,
+                               const SafeTensors& average, const std::string& prefix) {
     std::map<std::string, std::string> metadata = model.metadata;
     if (metadata[kModel] != parts_.job.model().name() ||
         metadata[kOptimizer] != settings_.optimizer().kind()) {
@@ -309,28 +360,129 @@ class TorchTrainer : public Trainer {
       std::vector<SafeTensor> into = ParameterTensors(parts_.parameters);
       for (SafeTensor& tensor : BufferTensors(*parts_.network)) into.push_back(std::move(tensor));
       SLUICE_RETURN_IF_ERROR(CheckTensors(model, into));
+      std::vector<SafeTensor> into_average;
+      if (average_) into_average = average_->Tensors(prefix);
+      const bool has_average =
+          !into_average.empty() && average.Find(into_average.front().name) != nullptr;
+      if (has_average) SLUICE_RETURN_IF_ERROR(CheckTensors(average, into_average));
       SLUICE_RETURN_IF_ERROR(
           RestoreOptimizerTensors(optimizer, parts_.parameters, *parts_.optimizer));
       SLUICE_RETURN_IF_ERROR(RestoreTensors(model, into));
+      if (has_average) {
+        SLUICE_RETURN_IF_ERROR(RestoreTensors(average, into_average));
+      } else if (average_) {
+        SLUICE_LOG(Info, "no average of the weights was kept: it starts from them at ",
+                   ToString(Step(completed)));
+        average_->Restart();
+      }
       return Step(completed);
     });
   }
 
+  // Forward and backward on a slice, in micro-batches; gradients of `scale` times the sum of the samples' losses.
+  // \param hand_over  to the sink, after the last one; else they stay in the parameters
+  // \return the slice's part of the mean loss
+  absl::StatusOr<double> Backward(const Batch& slice, double scale, bool hand_over,
+                                  absl::string_view where) {
+    const int64_t size = slice.size();
+    // None is empty.
+    const int64_t count = std::min<int64_t>(parts_.job.training().accumulation_steps(), size);
+    double loss = 0;
+    for (int64_t m = 0; m < count; ++m) {
+      const int64_t begin = size * m / count;
+      const torch::Tensor loss_sum =
+          Loss(count == 1 ? slice : slice.Narrow(begin, size * (m + 1) / count - begin));
+      const double mean = loss_sum.item<double>() / global_batch();
+      // Before backward: a gradient that is not finite must not reach the other ranks.
+      if (!std::isfinite(mean)) return NotFinite(where, mean);
+      loss += mean;
+      if (m == 0) hooks_->Release();
+      hooks_->HoldBack(!hand_over || m + 1 < count);
+      (loss_sum * scale).backward();
+    }
+    if (hand_over) hooks_->Complete();
+    return loss;
+  }
+
+  torch::Tensor Loss(const Batch& batch) {
+    const Bf16Scope precision(parts_.job.training().precision() == "bf16");
+    const torch::Tensor logits = parts_.network->forward(batch.inputs);
+    const torch::Tensor sum =
+        LossSumOverSamples(logits, batch, parts_.job.training().label_smoothing());
+    const torch::Tensor term = phase_->LossTerm(batch, logits);
+    return term.defined() ? sum + term : sum;
+  }
+
+  // Clips the gradients that the parameters have, and steps on them.
+  void StepOptimizer(Step step) {
+    const double most = parts_.job.optimizer().clip_norm();
+    if (most > 0) {
+      std::vector<absl::Span<float>> gradients;
+      for (const NamedParameter& parameter : parts_.parameters) {
+        const at::Tensor& gradient = parameter.tensor.grad();
+        if (!gradient.defined()) continue;
+        SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
+        gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
+      }
+      ClipToNorm(gradients, most);
+    }
+    // What is frozen has a gradient of zero, and is no business of momentum and weight decay.
+    for (const NamedParameter& parameter : parts_.parameters) {
+      if (!parameter.tensor.requires_grad()) parameter.tensor.mutable_grad() = at::Tensor();
+    }
+    StepWithLearningRate(*parts_.optimizer, LearningRate(step));
+  }
+
+  // Local SGD (Stich, 2019, "Local SGD converges fast and communicates little"): what is exchanged is how far the
+  // parameters moved, as in Reddi et al., 2021, "Adaptive federated optimization", with rate 1. So the reducer's
+  // codecs and error feedback hold for it as for a gradient (Basu et al., 2019, "Qsparse-local-SGD").
+  absl::StatusOr<double> StepLocally(Step step, Batch batch, absl::string_view where) {
+    std::vector<at::Tensor> start;
+    for (const NamedParameter& parameter : parts_.parameters) {
+      start.push_back(parameter.tensor.detach().clone());
+    }
+    const auto run = [&]() -> absl::StatusOr<double> {
+      double loss = 0;
+      for (int64_t local = 0; local < local_steps_; ++local) {
+        if (local > 0) {
+          SLUICE_ASSIGN_OR_RETURN(batch, batches_.Take(step.value * local_steps_ + local));
+        }
+        SLUICE_ASSIGN_OR_RETURN(
+            const double part,
+            Backward(batch, 1.0 / static_cast<double>(batch.size()), /*hand_over=*/false, where));
+        loss += part / static_cast<double>(local_steps_);
+        StepOptimizer(step);
+      }
+      return loss;
+    };
+    const absl::StatusOr<double> loss = run();
+    const torch::NoGradGuard no_gradients;
+    for (size_t i = 0; i < start.size(); ++i) {
+      const at::Tensor& parameter = parts_.parameters[i].tensor;
+      at::Tensor moved = start[i] - parameter;
+      parameter.copy_(start[i]);
+      if (loss.ok()) hooks_->HandOver(static_cast<int>(i), moved);
+    }
+    return loss;
+  }
+
+  double global_batch() const { return static_cast<double>(parts_.job.training().global_batch()); }
+
   // On the loader threads.
-  absl::StatusOr<Batch> MakeSlice(Step step) {
+  absl::StatusOr<Batch> MakeSlice(int64_t index) {
     const BatchSlice slice =
         SliceOfRank(parts_.sampler.global_batch(), parts_.rank, parts_.world_size);
     std::vector<int64_t> indices;
     {
       std::lock_guard<std::mutex> lock(sampler_mutex_);
-      const auto part = parts_.sampler.GlobalBatch(step).subspan(slice.begin, slice.size());
+      const auto part = parts_.sampler.GlobalBatch(Step(index)).subspan(slice.begin, slice.size());
       indices.assign(part.begin(), part.end());
     }
     absl::StatusOr<Batch> made = parts_.data.train->Make(
-        indices,
-        Augmentation{augmentation_key_, step.value * parts_.sampler.global_batch() + slice.begin});
+        indices, Augmentation{augmentation_key_,
+                              index * parts_.sampler.global_batch() + slice.begin});
     if (made.ok()) return made;
-    return Annotate(made.status(), absl::StrCat("the batch of ", ToString(step)));
+    return Annotate(made.status(), absl::StrCat("batch ", index));
   }
 
   double LearningRate(Step step) const {
@@ -338,13 +490,14 @@ class TorchTrainer : public Trainer {
            LearningRateFactor(settings_.schedule(), step.value - phase_first_.value, phase_steps_);
   }
 
-  // Autograd passes over what the phase does not train, and leaves its gradient undefined.
+  int64_t ExchangesOf(double epochs) const {
+    return (parts_.sampler.StepsOf(epochs) + local_steps_ - 1) / local_steps_;
+  }
+
+  // Autograd passes over what the phase does not train; the hooks hand over zeros.
   void Freeze() {
-    frozen_.clear();
-    for (size_t i = 0; i < parts_.parameters.size(); ++i) {
-      const bool trains = phase_->Trains(parts_.parameters[i].name);
-      parts_.parameters[i].tensor.set_requires_grad(trains);
-      if (!trains) frozen_.push_back(static_cast<int>(i));
+    for (const NamedParameter& parameter : parts_.parameters) {
+      parameter.tensor.set_requires_grad(phase_->Trains(parameter.name));
     }
   }
 
@@ -357,16 +510,16 @@ class TorchTrainer : public Trainer {
 
   Parts parts_;
   const RandomKey augmentation_key_;
+  const int64_t local_steps_;
   // The phase, by default one with the job's own settings.
   proto::Phase settings_;
   Step phase_first_{0};
   int64_t phase_steps_;
   std::unique_ptr<TrainingPhase> phase_;
-  std::vector<int> frozen_;  // parameters that it does not train
-  GradientSink* sink_ = nullptr;
   std::mutex sampler_mutex_;  // of parts_.sampler
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;
+  std::optional<WeightAverage> average_;
   std::optional<std::pair<Step, Batch>> loaded_;
   Prefetcher<Batch> batches_;  // last: its threads use parts_
 };
@@ -376,6 +529,10 @@ class TorchTrainer : public Trainer {
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size) {
   const int64_t global_batch = job.training().global_batch();
+  if (job.training().accumulation_steps() < 1 || job.training().local_steps() < 1) {
+    return absl::InvalidArgumentError(
+        "training.accumulation_steps and training.local_steps: expected at least 1");
+  }
   SLUICE_RETURN_IF_ERROR(CheckWorld(job, rank, world_size));
   SLUICE_RETURN_IF_ERROR(LimitThreads(job.training().threads()));
   SLUICE_ASSIGN_OR_RETURN(Datasets data, LoadDatasets(job.data()));

@@ -35,7 +35,10 @@ class GradientSink {
 struct EvaluationSums {
   int64_t predictions = 0;
   int64_t correct = 0;
+  int64_t correct_top5 = 0;  ///< the target is among the five likeliest classes
   double loss_sum = 0;
+  int64_t classes = 0;        ///< that there are
+  bool per_position = false;  ///< a prediction is a position's
 };
 
 /// One replica of the model with its data shard and optimiser: the torch-free door to models/ and
@@ -61,7 +64,8 @@ class Trainer {
   /// step before the next one is attached.
   virtual void Attach(GradientSink& sink) = 0;
 
-  /// Steps that visit `epochs` passes over the training set, rounded up, and at least 1.
+  /// Steps that visit `epochs` passes over the training set, rounded up, and at least 1; each
+  /// visits local_steps global batches.
   virtual int64_t StepsOf(double epochs) const = 0;
 
   /// The steps from `first` on belong to this phase, of `steps` steps at the most: its optimiser and learning rates
@@ -70,19 +74,25 @@ class Trainer {
   /// \error kInvalidArgument  what the phase asks for does not fit the model: the phase before goes on
   virtual absl::Status BeginPhase(const proto::Phase& phase, Step first, int64_t steps) = 0;
 
-  /// Waits until this rank's slice of the step's global batch is there. ForwardBackward does so itself; this
+  /// Waits until this rank's slice of the step's (first) global batch is there. ForwardBackward does so itself; this
   /// tells waiting for data from computing.
   virtual absl::Status LoadBatch(Step step) = 0;
 
   /// Forward and backward on this rank's slice of the step's global batch. Gradients are scaled
   /// such that their mean over ranks is the gradient of the global batch's mean loss. Any step may
   /// follow any other.
-  /// \return sum of this rank's sample losses / global batch
+  ///
+  /// With training.local_steps = k above 1: k times forward, backward on the rank's own mean loss and an
+  /// optimiser step, on k global batches. What goes to the sink is how far the parameters went back from where
+  /// they were, and they are there again.
+  /// \return sum of this rank's sample losses / global batch; the mean of k
   /// \error kInternal    wrapping what LibTorch threw, with step and rank
   /// \error kOutOfRange  the loss is not finite: training diverged; no gradient was touched
   virtual absl::StatusOr<double> ForwardBackward(Step step) = 0;
 
-  /// Optimiser step on the (reduced) gradients in the sink, with the phase's learning rate at `step`.
+  /// Optimiser step on the (reduced) gradients in the sink, clipped to optimizer.clip_norm, with the
+  /// phase's learning rate of `step`. With local steps: moves the parameters by the mean of the ranks' moves.
+  /// Then the weights' average follows.
   virtual absl::Status ApplyGradients(Step step) = 0;
 
   /// The model's floating-point buffers (batch norm's running statistics). They follow each rank's
@@ -92,7 +102,8 @@ class Trainer {
   /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
   virtual uint64_t ParameterChecksum() const = 0;
 
-  /// This rank's shard of the test set: each sample is in exactly one shard.
+  /// This rank's shard of the test set: each sample is in exactly one shard. Of the weights' average if there
+  /// is one.
   virtual absl::StatusOr<EvaluationSums> EvaluateShard() = 0;
 
   /// Parameters, buffers and optimiser state after `completed` steps, as safetensors (safetensors.h):
@@ -112,8 +123,9 @@ class Trainer {
   /// \error kInvalidArgument  global_batch smaller than the world size; nothing was changed
   virtual absl::Status SetWorld(Rank rank, int world_size) = 0;
 
-  /// This rank's files of a checkpoint of `completed` steps: the model and the optimiser on rank 0,
-  /// the buffers on others, if there are any (docs/checkpoints.md). Copies.
+  /// This rank's files of a checkpoint of `completed` steps: the model, its average and the optimiser on rank
+  /// 0; on others the buffers and, with local steps, the optimiser, if there are any (docs/checkpoints.md).
+  /// Copies.
   virtual absl::StatusOr<std::vector<CheckpointBlob>> CheckpointFiles(Step completed) = 0;
 
   /// Sets parameters, buffers and optimiser state to those of the checkpoint at `path`
@@ -125,8 +137,8 @@ class Trainer {
   ///                             changed
   virtual absl::StatusOr<Step> RestoreCheckpoint(const std::string& path) = 0;
 
-  /// Sets the buffers alone to those that this rank had in the checkpoint at `path`; in another world,
-  /// to those of rank % its world size. For ranks that got all else from one rank's LoadState.
+  /// Sets the buffers, and with local steps the optimiser's state, to those that this rank had in the checkpoint
+  /// at `path`; in another world, to those of rank % its world size. For ranks that got all else from one rank's LoadState.
   /// \error as RestoreCheckpoint
   virtual absl::Status RestoreBuffers(const std::string& path) = 0;
 };

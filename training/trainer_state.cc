@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty_like.h>
 #include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
 #include <cstring>
@@ -61,7 +62,9 @@ at::Tensor CopyLike(const at::Tensor& like, const SafeTensor& from) {
 
 using State = std::unique_ptr<torch::optim::OptimizerParamState>;
 
-absl::StatusOr<State> ReadAdam(const SafeTensors& from, const NamedParameter& parameter) {
+// Adam's and AdamW's are two classes with the same members.
+template <class Moments>
+absl::StatusOr<State> ReadMoments(const SafeTensors& from, const NamedParameter& parameter) {
   const std::vector<int64_t> shape = parameter.tensor.sizes().vec();
   SLUICE_ASSIGN_OR_RETURN(const SafeTensor* count,
                           FindLike(from, StateName(kStep, parameter.name), "I64", {}));
@@ -69,7 +72,7 @@ absl::StatusOr<State> ReadAdam(const SafeTensors& from, const NamedParameter& pa
                           FindLike(from, StateName(kFirstMoment, parameter.name), "F32", shape));
   SLUICE_ASSIGN_OR_RETURN(const SafeTensor* second,
                           FindLike(from, StateName(kSecondMoment, parameter.name), "F32", shape));
-  auto state = std::make_unique<torch::optim::AdamParamState>();
+  auto state = std::make_unique<Moments>();
   int64_t step = 0;
   std::memcpy(&step, count->bytes.data(), sizeof(step));
   state->step(step);
@@ -85,6 +88,36 @@ absl::StatusOr<State> ReadSgd(const SafeTensors& from, const NamedParameter& par
   auto state = std::make_unique<torch::optim::SGDParamState>();
   state->momentum_buffer(CopyLike(parameter.tensor, *momentum));
   return State(std::move(state));
+}
+
+// How a kind of optimiser keeps a parameter's state.
+struct Format {
+  const char* first;  // the tensor that is there if any is
+  absl::StatusOr<State> (*read)(const SafeTensors&, const NamedParameter&);
+};
+
+Format FormatOf(const torch::optim::Optimizer& optimizer) {
+  if (dynamic_cast<const torch::optim::SGD*>(&optimizer) != nullptr) return {kMomentum, ReadSgd};
+  if (dynamic_cast<const torch::optim::AdamW*>(&optimizer) != nullptr) {
+    return {kStep, ReadMoments<torch::optim::AdamWParamState>};
+  }
+  return {kStep, ReadMoments<torch::optim::AdamParamState>};  // Adam and Lamb
+}
+
+// \return whether the state is one of these
+template <class Moments>
+bool AddMoments(const torch::optim::OptimizerParamState& state, const std::string& parameter,
+                std::vector<int64_t>* counts, std::vector<SafeTensor>* tensors) {
+  const auto* const moments = dynamic_cast<const Moments*>(&state);
+  if (moments == nullptr) return false;
+  counts->push_back(moments->step());
+  tensors->push_back({StateName(kStep, parameter),
+                      "I64",
+                      {},
+                      {reinterpret_cast<const char*>(&counts->back()), sizeof(int64_t)}});
+  tensors->push_back(Borrow(StateName(kFirstMoment, parameter), moments->exp_avg()));
+  tensors->push_back(Borrow(StateName(kSecondMoment, parameter), moments->exp_avg_sq()));
+  return true;
 }
 
 }  // namespace
@@ -114,18 +147,13 @@ std::vector<SafeTensor> OptimizerTensors(const torch::optim::Optimizer& optimize
   for (const NamedParameter& parameter : parameters) {
     const auto found = optimizer.state().find(KeyOf(parameter.tensor));
     if (found == optimizer.state().end()) continue;
-    if (const auto* adam = dynamic_cast<const torch::optim::AdamParamState*>(found->second.get())) {
-      counts->push_back(adam->step());
-      tensors.push_back({StateName(kStep, parameter.name),
-                         "I64",
-                         {},
-                         {reinterpret_cast<const char*>(&counts->back()), sizeof(int64_t)}});
-      tensors.push_back(Borrow(StateName(kFirstMoment, parameter.name), adam->exp_avg()));
-      tensors.push_back(Borrow(StateName(kSecondMoment, parameter.name), adam->exp_avg_sq()));
-    } else {
-      const auto& sgd = static_cast<const torch::optim::SGDParamState&>(*found->second);
-      tensors.push_back(Borrow(StateName(kMomentum, parameter.name), sgd.momentum_buffer()));
+    const torch::optim::OptimizerParamState& state = *found->second;
+    if (AddMoments<torch::optim::AdamParamState>(state, parameter.name, counts, &tensors) ||
+        AddMoments<torch::optim::AdamWParamState>(state, parameter.name, counts, &tensors)) {
+      continue;
     }
+    const auto& sgd = static_cast<const torch::optim::SGDParamState&>(state);
+    tensors.push_back(Borrow(StateName(kMomentum, parameter.name), sgd.momentum_buffer()));
   }
   return tensors;
 }
@@ -150,15 +178,14 @@ absl::Status RestoreTensors(const SafeTensors& from, const std::vector<SafeTenso
 absl::Status RestoreOptimizerTensors(const SafeTensors& from,
                                      const std::vector<NamedParameter>& parameters,
                                      torch::optim::Optimizer& optimizer) {
-  const bool adam = dynamic_cast<torch::optim::Adam*>(&optimizer) != nullptr;
+  const Format format = FormatOf(optimizer);
   const std::string first =
-      StateName(adam ? kStep : kMomentum, parameters.empty() ? "" : parameters.front().name);
+      StateName(format.first, parameters.empty() ? "" : parameters.front().name);
   std::vector<State> states;
   // Before the first step, and without momentum, there is none at all.
   if (from.Find(first) != nullptr) {
     for (const NamedParameter& parameter : parameters) {
-      SLUICE_ASSIGN_OR_RETURN(states.emplace_back(),
-                              adam ? ReadAdam(from, parameter) : ReadSgd(from, parameter));
+      SLUICE_ASSIGN_OR_RETURN(states.emplace_back(), format.read(from, parameter));
     }
   }
   optimizer.state().clear();

@@ -18,7 +18,8 @@ namespace sluice {
 std::vector<SafeTensor> ParameterTensors(const std::vector<NamedParameter>& parameters);
 std::vector<SafeTensor> BufferTensors(const Network& network);
 
-/// Momentum buffers of SGD; counts and both moments of Adam. None before a parameter's first step.
+/// Momentum buffers of SGD; counts and both moments of Adam, AdamW and Lamb. None before a parameter's
+/// first step.
 /// \param counts  holds what has no memory of its own; must outlive the result
 std::vector<SafeTensor> OptimizerTensors(const torch::optim::Optimizer& optimizer,
                                          const std::vector<NamedParameter>& parameters,

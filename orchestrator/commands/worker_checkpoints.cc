@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "orchestrator/config/samples_per_step.h"
 #include "training/checkpoint.h"
 
 namespace sluice {
@@ -157,7 +158,7 @@ void WorkerCheckpoints::Commit(const proto::CheckpointCommit& commit) {
   manifest.set_step(step.value);
   manifest.set_generation(generation);
   manifest.set_job_id(commit.envelope().job_id());
-  manifest.set_samples_seen(step.value * job_.training().global_batch());
+  manifest.set_samples_seen(step.value * SamplesPerStep(job_));
   *manifest.mutable_job() = job_;
   *manifest.mutable_schedule() = commit.schedule();
   if (commit.has_policy_state()) {

@@ -265,7 +265,10 @@ class Worker {
     proto::Evaluation evaluation;
     evaluation.set_predictions(sums.predictions);
     evaluation.set_correct(sums.correct);
+    evaluation.set_correct_top5(sums.correct_top5);
     evaluation.set_loss_sum(sums.loss_sum);
+    evaluation.set_classes(sums.classes);
+    evaluation.set_per_position(sums.per_position);
     return evaluation;
   }
 

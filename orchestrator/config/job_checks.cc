@@ -151,6 +151,40 @@ void CheckPhases(const proto::JobConfig& job, const Origins& origins, ErrorList&
   }
 }
 
+void CheckTraining(const proto::JobConfig& job, const Origins& origins, ErrorList& errors) {
+  const auto refuse = [&](const std::string& path, const std::string& why) {
+    errors.Add(OriginOf(origins, path), absl::StrCat(path, ": ", why));
+  };
+  const proto::Training& training = job.training();
+  if (training.accumulation_steps() > training.global_batch()) {
+    refuse(
+        "training.accumulation_steps",
+        absl::StrCat("expected at most training.global_batch, ", training.global_batch(), ", got ",
+                     training.accumulation_steps(), ": each micro-batch needs a sample"));
+  }
+  // The optimiser has gone on by the time that others learn of it.
+  if (training.local_steps() > 1 && training.on_nan() == "skip") {
+    refuse("training.local_steps",
+           absl::StrCat(Named(origins, "training.on_nan", "skip"),
+                        " passes over single steps, which local ones are not: use stop, or "
+                        "local_steps 1"));
+  }
+  const proto::Optimizer& optimizer = job.optimizer();
+  if (optimizer.nesterov() == "on" && (optimizer.kind() != "sgd" || optimizer.momentum() == 0)) {
+    refuse("optimizer.nesterov",
+           absl::StrCat("needs kind sgd and a momentum above 0, got ",
+                        Named(origins, "optimizer.kind", optimizer.kind()), " and ",
+                        Named(origins, "optimizer.momentum", absl::StrCat(optimizer.momentum())),
+                        ": turn it off, or set those"));
+  }
+  if (job.schedule().kind() == "one_cycle" && job.schedule().warmup_steps() > 0) {
+    refuse("schedule.warmup_steps",
+           absl::StrCat(Named(origins, "schedule.kind", "one_cycle"),
+                        " begins with a rise of its own, got ", job.schedule().warmup_steps(),
+                        ": set it to 0, and peak_at and start_factor instead"));
+  }
+}
+
 // A run has a folder of its own, so a later one finds nothing in the default place.
 void CheckResume(const proto::Checkpoint& checkpoint, const Origins& origins, ErrorList& errors) {
   if (checkpoint.resume() != "auto" || !checkpoint.directory().empty()) return;
@@ -184,6 +218,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   CheckUniformCodec(job.compression(), origins, errors);
   CheckDrop(job.compression(), origins, errors);
   CheckData(job.data(), origins, errors);
+  CheckTraining(job, origins, errors);
   CheckWorld(job.world(), origins, errors);
   CheckPhases(job, origins, errors);
   CheckResume(job.checkpoint(), origins, errors);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "orchestrator/config/samples_per_step.h"
 #include "orchestrator/report/job_json.h"
 #include "orchestrator/report/units.h"
 #include "policies/compression/codec_name.h"
@@ -14,6 +15,14 @@ namespace sluice {
 namespace {
 
 std::string Count(int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); }
+
+// What the accuracy alone does not say.
+std::string EvaluationText(const proto::Evaluation& sum) {
+  std::string text;
+  if (HasTop5(sum)) absl::StrAppendFormat(&text, ", top 5 %.2f %%", 100 * Top5Accuracy(sum));
+  if (HasPerplexity(sum)) absl::StrAppendFormat(&text, ", perplexity %.2f", Perplexity(sum));
+  return text;
+}
 
 // Who came last to the collectives, and what was lost: whole lines, or none when there is nothing to say.
 std::string SlowestText(const JobResult& result) {
@@ -138,7 +147,8 @@ void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
   const absl::Duration since = now - last_mark_;
   if (since > absl::Seconds(1)) {
     samples_per_second_ = static_cast<double>(newest.step.value + 1 - last_mark_step_) *
-                          options_.job.training().global_batch() / absl::ToDoubleSeconds(since);
+                          static_cast<double>(SamplesPerStep(options_.job)) /
+                          absl::ToDoubleSeconds(since);
     last_mark_ = now;
     last_mark_step_ = newest.step.value + 1;
   }
@@ -224,7 +234,7 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
                         "; go on with --resume ", result.checkpoint_path));
     }
     Line(absl::StrFormat(
-        "done: %d steps in %.1f s, test accuracy %.2f %% (%d samples), train loss %.4f\n"
+        "done: %d steps in %.1f s, test accuracy %.2f %%%s (%d %s), train loss %.4f\n"
         "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"
         "  %s sent per rank and step, raw would be %s (x%.2f); predicted %s; %d policy changes\n"
         "  replicas: %d checksums compared over %d ranks%s\n"
@@ -232,9 +242,10 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
         "  checkpoint: %s\n"
         "  files: %s",
         totals.steps, absl::ToDoubleSeconds(result.wall), 100 * Accuracy(result.evaluation),
-        result.evaluation.predictions(), totals.last_loss,
+        EvaluationText(result.evaluation), result.evaluation.predictions(),
+        result.evaluation.per_position() ? "positions" : "samples", totals.last_loss,
         1e3 * totals.PerStep(totals.step_seconds), 1e3 * totals.PerStep(totals.exposed_seconds),
-        totals.SamplesPerSecond(options_.job.training().global_batch()), BytesText(sent),
+        totals.SamplesPerSecond(SamplesPerStep(options_.job)), BytesText(sent),
         BytesText(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
         BytesText(totals.PerStep(totals.predicted_bytes)), result.policy_changes,
         totals.checksums_compared, options_.job.world().size(),

@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
+#include "orchestrator/config/samples_per_step.h"
 #include "policies/compression/codec_name.h"
 
 namespace sluice {
@@ -98,7 +99,7 @@ std::string StepJson(const ClusterStep& step, const proto::JobConfig& job, doubl
   json["loss"] = step.loss;
   json["step_seconds"] = step.step_seconds;
   json["samples_per_second"] =
-      step.step_seconds > 0 ? job.training().global_batch() / step.step_seconds : 0;
+      step.step_seconds > 0 ? static_cast<double>(SamplesPerStep(job)) / step.step_seconds : 0;
   json["exposed_seconds"] = step.exposed_seconds;
   json["communication_seconds"] = step.communication_seconds;
   json["wire_bytes"] = step.sent_bytes;
@@ -132,11 +133,13 @@ std::string SummaryJson(const std::variant<JobResult, proto::Failure>& outcome,
   json["phases"] = Json::array();
   for (const PhaseOutcome& phase : result.phases) json["phases"].push_back(OutcomeJson(phase));
   json["test_accuracy"] = Accuracy(result.evaluation);
+  if (HasTop5(result.evaluation)) json["test_top5_accuracy"] = Top5Accuracy(result.evaluation);
   json["test_loss"] = MeanLoss(result.evaluation);
+  if (HasPerplexity(result.evaluation)) json["test_perplexity"] = Perplexity(result.evaluation);
   json["test_samples"] = result.evaluation.predictions();
   json["steps"] = totals.steps;
   json["train_loss"] = totals.last_loss;
-  json["samples_per_second"] = totals.SamplesPerSecond(job.training().global_batch());
+  json["samples_per_second"] = totals.SamplesPerSecond(SamplesPerStep(job));
   json["step_seconds"] = totals.PerStep(totals.step_seconds);
   json["exposed_seconds_per_step"] = totals.PerStep(totals.exposed_seconds);
   json["communication_seconds_per_step"] = totals.PerStep(totals.communication_seconds);

@@ -15,6 +15,7 @@
 #include "base/thread_name.h"
 #include "base/version.h"
 #include "httplib.h"
+#include "orchestrator/config/samples_per_step.h"
 #include "policies/compression/codec_name.h"
 #include "prometheus/client_metric.h"
 #include "prometheus/histogram.h"
@@ -283,7 +284,7 @@ void MetricsExporter::OnSteps(const std::vector<ClusterStep>& steps) {
   const std::lock_guard<std::mutex> lock(series_->mu);
   for (const ClusterStep& step : steps) {
     series_->step_seconds.Observe(step.step_seconds);
-    series_->samples += series_->job.training().global_batch();
+    series_->samples += static_cast<double>(SamplesPerStep(series_->job));
     series_->loss = step.loss;
     series_->exposed = step.exposed_seconds;
     series_->raw_bytes += series_->raw_bytes_per_step;

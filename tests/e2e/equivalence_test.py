@@ -19,9 +19,9 @@ def reference(job):
     return [json.loads(line)["loss"] for line in text.splitlines()]
 
 
-def compare(np, policy):
+def compare(np, policy, *settings):
     job = Job(np, SMALL + [f"training.steps={STEPS}", f"compression.policy={policy}",
-                           "training.global_batch=128"])
+                           "training.global_batch=128", *settings])
     check(job.wait(240) == 0, job.stderr())
     ours = [step["loss"] for step in job.steps()]
     plain = reference(job)
@@ -44,5 +44,11 @@ def one_rank_with_any_policy():
     compare(1, "lgreco")
 
 
-run_tests([four_ranks_without_compression, three_ranks_share_a_batch_unevenly,
+def every_setting_of_the_optimiser():
+    compare(3, "none", "optimizer.kind=adamw", "optimizer.learning_rate=0.001", "optimizer.weight_decay=0.05",
+            "optimizer.clip_norm=1", "schedule.kind=one_cycle", "training.label_smoothing=0.1",
+            "training.accumulation_steps=2")
+
+
+run_tests([every_setting_of_the_optimiser, four_ranks_without_compression, three_ranks_share_a_batch_unevenly,
            one_rank_with_any_policy])

@@ -73,15 +73,23 @@ proto::JobConfig SyntheticJob() {
   job.mutable_training()->set_epochs(2);
   job.mutable_training()->set_seed(1);
   job.mutable_training()->set_threads(1);
+  job.mutable_training()->set_accumulation_steps(1);
+  job.mutable_training()->set_local_steps(1);
+  job.mutable_training()->set_precision("fp32");
   job.mutable_optimizer()->set_kind("sgd");
   job.mutable_optimizer()->set_learning_rate(0.02);
   job.mutable_optimizer()->set_momentum(0.9);
   job.mutable_optimizer()->set_beta1(0.9);
   job.mutable_optimizer()->set_beta2(0.999);
   job.mutable_optimizer()->set_epsilon(1e-8);
+  job.mutable_optimizer()->set_nesterov("off");
+  job.mutable_optimizer()->set_decay_exempt("none");
   job.mutable_schedule()->set_kind("constant");
   job.mutable_schedule()->set_step_size(1000);
   job.mutable_schedule()->set_gamma(0.1);
+  job.mutable_schedule()->set_power(1);
+  job.mutable_schedule()->set_start_factor(0.04);
+  job.mutable_schedule()->set_peak_at(0.3);
   return job;
 }
 

@@ -1,7 +1,9 @@
 // The step loop against plain LibTorch, written here without any of training/.
 
 #include <torch/nn/functional/loss.h>
+#include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
 #include <algorithm>
@@ -27,6 +29,11 @@ std::vector<double> PlainLosses(const proto::JobConfig& job, int64_t steps) {
     optimizer = std::make_unique<torch::optim::SGD>(
         network->parameters(), torch::optim::SGDOptions(job.optimizer().learning_rate())
                                    .momentum(job.optimizer().momentum())
+                                   .nesterov(job.optimizer().nesterov() == "on")
+                                   .weight_decay(job.optimizer().weight_decay()));
+  } else if (job.optimizer().kind() == "adamw") {
+    optimizer = std::make_unique<torch::optim::AdamW>(
+        network->parameters(), torch::optim::AdamWOptions(job.optimizer().learning_rate())
                                    .weight_decay(job.optimizer().weight_decay()));
   } else {
     optimizer = std::make_unique<torch::optim::Adam>(
@@ -36,9 +43,14 @@ std::vector<double> PlainLosses(const proto::JobConfig& job, int64_t steps) {
   for (int64_t s = 0; s < steps; ++s) {
     const Batch batch = *data.train->Make(sampler.GlobalBatch(Step(s)), std::nullopt);
     optimizer->zero_grad();
-    const torch::Tensor loss =
-        torch::nn::functional::cross_entropy(network->forward(batch.inputs), batch.targets);
+    const torch::Tensor loss = torch::nn::functional::cross_entropy(
+        network->forward(batch.inputs), batch.targets,
+        torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(
+            job.training().label_smoothing()));
     loss.backward();
+    if (job.optimizer().clip_norm() > 0) {
+      torch::nn::utils::clip_grad_norm_(network->parameters(), job.optimizer().clip_norm());
+    }
     optimizer->step();
     losses.push_back(loss.item<double>());
   }
@@ -70,6 +82,75 @@ TEST(Reference, AWorldOfOneHasTheLossesOfPlainLibTorchWithAdam) {
   job.mutable_optimizer()->set_learning_rate(1e-3);
   const auto world = *MemoryWorld::Create(job, 1);
   ExpectCloseLosses(PlainLosses(job, 30), *world);
+}
+
+TEST(Reference, AdamwWithSmoothLabelsAndClippedGradientsHasTheLossesOfPlainLibTorch) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_optimizer()->set_kind("adamw");
+  job.mutable_optimizer()->set_learning_rate(1e-3);
+  job.mutable_optimizer()->set_weight_decay(0.05);
+  job.mutable_optimizer()->set_clip_norm(0.5);
+  job.mutable_training()->set_label_smoothing(0.1);
+  const auto world = *MemoryWorld::Create(job, 2);
+  ExpectCloseLosses(PlainLosses(job, 20), *world);
+}
+
+TEST(Reference, MicroBatchesWithNesterovHaveTheLossesOfPlainLibTorch) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_optimizer()->set_nesterov("on");
+  job.mutable_training()->set_accumulation_steps(3);
+  const auto world = *MemoryWorld::Create(job, 2);
+  ExpectCloseLosses(PlainLosses(job, 20), *world);
+}
+
+// `ranks` networks, each with an optimiser that keeps its momentum; their weights are averaged after every
+// job.training().local_steps() steps. Of the mean losses between two averages, the mean.
+std::vector<double> PlainLocalLosses(const proto::JobConfig& job, int ranks, int64_t rounds) {
+  const Datasets data = *LoadDatasets(job.data());
+  const int64_t global_batch = job.training().global_batch();
+  BatchSampler sampler =
+      *BatchSampler::Create(job.training().seed(), data.train->size(), global_batch);
+  std::vector<std::shared_ptr<Network>> networks;
+  std::vector<std::unique_ptr<torch::optim::SGD>> optimizers;
+  for (int r = 0; r < ranks; ++r) {
+    networks.push_back(*BuildNetwork(job.model(), data.train->shape(), job.training().seed()));
+    optimizers.push_back(std::make_unique<torch::optim::SGD>(
+        networks.back()->parameters(), torch::optim::SGDOptions(job.optimizer().learning_rate())
+                                           .momentum(job.optimizer().momentum())));
+  }
+  std::vector<double> losses;
+  const int64_t local_steps = job.training().local_steps();
+  for (int64_t round = 0; round < rounds; ++round) {
+    losses.push_back(0);
+    for (int64_t local = 0; local < local_steps; ++local) {
+      for (int r = 0; r < ranks; ++r) {
+        const auto all = sampler.GlobalBatch(Step(round * local_steps + local));
+        const int64_t begin = global_batch * r / ranks, end = global_batch * (r + 1) / ranks;
+        const Batch batch = *data.train->Make(all.subspan(begin, end - begin), std::nullopt);
+        optimizers[r]->zero_grad();
+        const torch::Tensor loss =
+            torch::nn::functional::cross_entropy(networks[r]->forward(batch.inputs), batch.targets);
+        loss.backward();
+        optimizers[r]->step();
+        losses.back() += loss.item<double>() * static_cast<double>(end - begin) /
+                         static_cast<double>(global_batch * local_steps);
+      }
+    }
+    const torch::NoGradGuard no_gradients;
+    for (size_t p = 0; p < networks[0]->parameters().size(); ++p) {
+      torch::Tensor mean = torch::zeros_like(networks[0]->parameters()[p]);
+      for (const auto& network : networks) mean += network->parameters()[p] / ranks;
+      for (const auto& network : networks) network->parameters()[p].copy_(mean);
+    }
+  }
+  return losses;
+}
+
+TEST(Reference, LocalStepsHaveTheLossesOfPlainLocalSgd) {
+  proto::JobConfig job = SyntheticJob();
+  job.mutable_training()->set_local_steps(4);
+  const auto world = *MemoryWorld::Create(job, 3);  // 5, 5 and 6 samples
+  ExpectCloseLosses(PlainLocalLosses(job, 3, 6), *world);
 }
 
 TEST(Reference, AWorldOfFourHasTheLossesOfPlainLibTorch) {

@@ -161,12 +161,12 @@ class ResumeTest : public testing::TestWithParam<std::string> {
  protected:
   ResumeTest() {
     job_.mutable_optimizer()->set_kind(GetParam());
-    job_.mutable_optimizer()->set_learning_rate(GetParam() == "adam" ? 1e-3 : 0.02);
+    job_.mutable_optimizer()->set_learning_rate(GetParam() == "sgd" ? 0.02 : 1e-3);
     job_.mutable_schedule()->set_kind("cosine");
   }
   proto::JobConfig job_ = SyntheticJob();
 };
-INSTANTIATE_TEST_SUITE_P(Optimizers, ResumeTest, testing::Values("sgd", "adam"));
+INSTANTIATE_TEST_SUITE_P(Optimizers, ResumeTest, testing::Values("sgd", "adam", "adamw", "lamb"));
 
 TEST_P(ResumeTest, EveryRankGoesOnWithTheBitsOfARunThatWasNeverStopped) {
   const Ended whole = Train(job_, 3, 0, kEnd, "", nullptr);

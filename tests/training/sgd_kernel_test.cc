@@ -46,6 +46,18 @@ TEST_P(SgdStepTest, RoundsWhereTorchDoes) {
   }
 }
 
+TEST_P(SgdStepTest, NesterovLooksOneMomentumAhead) {
+  const size_t n = GetParam();
+  std::vector<float> w = Values(n, 1), m = Values(n, 2);
+  const std::vector<float> gradient = Values(n, 3), w0 = w, m0 = m;
+  SgdStep(w.data(), gradient.data(), m.data(), n, 0.1f, 0.9f, 0.01f, /*nesterov=*/true);
+  for (size_t i = 0; i < n; ++i) {
+    const double g = gradient[i] + 0.01 * w0[i], momentum = 0.9 * m0[i] + g;
+    EXPECT_NEAR(m[i], momentum, 1e-6) << i;
+    EXPECT_NEAR(w[i], w0[i] - 0.1 * (g + 0.9 * momentum), 1e-6) << i;
+  }
+}
+
 TEST_P(SgdStepTest, WithoutABufferTheGradientIsTheStep) {
   const size_t n = GetParam();
   std::vector<float> w = Values(n, 1);

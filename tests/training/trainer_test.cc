@@ -78,10 +78,11 @@ TEST(Trainer, CnnLayersAreReadyInTheOrderOfParameters) {
 }
 
 TEST(Trainer, LearnsWithEveryOptimizer) {
-  for (const char* kind : {"sgd", "adam"}) {
+  for (const auto& [kind, rate] : std::vector<std::pair<std::string, double>>{
+           {"sgd", 0.05}, {"adam", 1e-3}, {"adamw", 1e-3}, {"lamb", 0.02}}) {
     proto::JobConfig job = SyntheticJob();
     job.mutable_optimizer()->set_kind(kind);
-    job.mutable_optimizer()->set_learning_rate(std::string(kind) == "adam" ? 1e-3 : 0.05);
+    job.mutable_optimizer()->set_learning_rate(rate);
     const auto world = *MemoryWorld::Create(job, 1);
     double loss = 0;
     for (int64_t s = 0; s < job.training().steps(); ++s) loss = *world->RunStep(Step(s));
@@ -213,7 +214,8 @@ absl::StatusOr<std::string> WriteAlone(Trainer& trainer, const proto::JobConfig&
 }
 
 class CheckpointedTrainerTest : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Optimizers, CheckpointedTrainerTest, testing::Values("sgd", "adam"));
+INSTANTIATE_TEST_SUITE_P(Optimizers, CheckpointedTrainerTest,
+                         testing::Values("sgd", "adam", "adamw", "lamb"));
 
 TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
   proto::JobConfig job = SyntheticJob();

@@ -4,12 +4,15 @@
 //
 //   plain_libtorch --job=FILE [--steps=N]
 //
-// FILE is a job file. Prints one line {"step": 0, "loss": 2.30} per step; set OPENBLAS_NUM_THREADS=1
+// FILE is a job file; accumulation_steps changes losses by rounding alone, so it is passed over, and what plain LibTorch
+// does not have (lamb, local steps) is refused. Prints one line {"step": 0, "loss": 2.30} per step; set OPENBLAS_NUM_THREADS=1
 // as the workers have it.
 
 #include <ATen/Parallel.h>
 #include <torch/nn/functional/loss.h>
+#include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
 #include <algorithm>
@@ -19,6 +22,7 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
 #include "models/data/batch_sampler.h"
 #include "models/data/dataset.h"
 #include "models/torch_guard.h"
@@ -41,9 +45,17 @@ std::unique_ptr<torch::optim::Optimizer> Optimizer(const proto::Optimizer& setti
                                                     .eps(settings.epsilon())
                                                     .weight_decay(settings.weight_decay()));
   }
+  if (settings.kind() == "adamw") {
+    return std::make_unique<torch::optim::AdamW>(
+        parameters, torch::optim::AdamWOptions(settings.learning_rate())
+                        .betas({settings.beta1(), settings.beta2()})
+                        .eps(settings.epsilon())
+                        .weight_decay(settings.weight_decay()));
+  }
   return std::make_unique<torch::optim::SGD>(parameters,
                                              torch::optim::SGDOptions(settings.learning_rate())
                                                  .momentum(settings.momentum())
+                                                 .nesterov(settings.nesterov() == "on")
                                                  .weight_decay(settings.weight_decay()));
 }
 
@@ -56,14 +68,34 @@ double Rate(const proto::JobConfig& job, int64_t step, int64_t total) {
   if (schedule.kind() == "step") {
     return rate * std::pow(schedule.gamma(), std::floor(after / schedule.step_size()));
   }
-  if (schedule.kind() == "cosine") {
-    const double part = after / (total - schedule.warmup_steps());
-    return part < 1 ? rate * 0.5 * (1 + std::cos(M_PI * part)) : 0;
+  if (schedule.kind() == "constant") return rate;
+  const double part = std::min(1.0, after / (total - schedule.warmup_steps()));
+  const double low = rate * schedule.final_factor();
+  const auto between = [](double from, double to, double x) {  // half a cosine
+    return from + (to - from) * 0.5 * (1 - std::cos(M_PI * x));
+  };
+  if (schedule.kind() == "cosine") return between(rate, low, part);
+  if (schedule.kind() == "polynomial") {
+    return low + (rate - low) * std::pow(1 - part, schedule.power());
   }
-  return rate;
+  const double peak = schedule.peak_at();
+  if (part < peak) return between(rate * schedule.start_factor(), rate, part / peak);
+  return peak < 1 ? between(rate, low, (part - peak) / (1 - peak)) : low;
+}
+
+absl::Status Refuse(const proto::JobConfig& job) {
+  std::string what;
+  if (job.optimizer().kind() == "lamb") what = "optimizer.kind lamb";
+  if (job.training().local_steps() > 1) what = "training.local_steps";
+  if (job.optimizer().decay_exempt() != "none") what = "optimizer.decay_exempt";
+  if (job.training().precision() != "fp32") what = "training.precision";
+  if (what.empty()) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(what, ": there is no reference for it"));
 }
 
 absl::Status Run(const proto::JobConfig& job, int64_t steps) {
+  const absl::Status refused = Refuse(job);
+  if (!refused.ok()) return refused;
   const auto data = LoadDatasets(job.data());
   if (!data.ok()) return data.status();
   auto sampler = BatchSampler::Create(job.training().seed(), data->train->size(),
@@ -81,9 +113,14 @@ absl::Status Run(const proto::JobConfig& job, int64_t steps) {
       if (!batch.ok()) return batch.status();
       for (auto& group : optimizer->param_groups()) group.options().set_lr(Rate(job, step, total));
       optimizer->zero_grad();
-      const torch::Tensor loss =
-          torch::nn::functional::cross_entropy((*network)->forward(batch->inputs), batch->targets);
+      const torch::Tensor loss = torch::nn::functional::cross_entropy(
+          (*network)->forward(batch->inputs), batch->targets,
+          torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(
+              job.training().label_smoothing()));
       loss.backward();
+      if (job.optimizer().clip_norm() > 0) {
+        torch::nn::utils::clip_grad_norm_((*network)->parameters(), job.optimizer().clip_norm());
+      }
       optimizer->step();
       std::printf("{\"step\": %lld, \"loss\": %.9g}\n", static_cast<long long>(step),
                   loss.item<double>());

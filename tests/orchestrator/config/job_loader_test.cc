@@ -490,6 +490,24 @@ TEST(JobLoader, ElasticLimitsFitTogether) {
               testing::HasSubstr("set world.min_size too"));
 }
 
+TEST(JobLoader, SettingsOfTrainingFitTogether) {
+  EXPECT_TRUE(Parse("training: {global_batch: 8, accumulation_steps: 8}").ok());
+  EXPECT_THAT(ErrorOf("training: {global_batch: 8, accumulation_steps: 9}"),
+              testing::HasSubstr("a.yaml:1: training.accumulation_steps: expected at most "
+                                 "training.global_batch, 8, got 9"));
+  EXPECT_TRUE(Parse("training: {local_steps: 4}").ok());
+  EXPECT_THAT(ErrorOf("training: {local_steps: 4, on_nan: skip}"),
+              testing::HasSubstr("a.yaml:1: training.local_steps: training.on_nan skip"));
+  EXPECT_TRUE(Parse("optimizer: {nesterov: on}").ok());
+  EXPECT_THAT(ErrorOf("optimizer: {nesterov: on, momentum: 0}"),
+              testing::HasSubstr("optimizer.nesterov: needs kind sgd and a momentum above 0"));
+  EXPECT_THAT(ErrorOf("optimizer: {nesterov: on, kind: adam}"),
+              testing::HasSubstr("optimizer.nesterov: needs kind sgd and a momentum above 0"));
+  EXPECT_TRUE(Parse("schedule: {kind: one_cycle}").ok());
+  EXPECT_THAT(ErrorOf("schedule: {kind: one_cycle, warmup_steps: 5}"),
+              testing::HasSubstr("schedule.warmup_steps: schedule.kind one_cycle"));
+}
+
 TEST(JobLoader, ResumingFromTheNewestNeedsAFolderToLookIn) {
   EXPECT_TRUE(Parse("checkpoint: {resume: auto, directory: ckpt}").ok());
   EXPECT_THAT(ErrorOf("checkpoint: {resume: auto}"),

@@ -109,6 +109,10 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     job.mutable_compression()->set_value_bits(8);
     job.mutable_data()->set_dataset("images");
     if (job.data().path().empty()) job.mutable_data()->set_path("/images");
+    job.mutable_training()->set_accumulation_steps(1);
+    job.mutable_training()->set_on_nan("stop");
+    job.mutable_optimizer()->set_nesterov("off");
+    job.mutable_schedule()->set_warmup_steps(0);
     job.mutable_world()->set_size(4);
     job.mutable_world()->set_min_size(2);
     job.mutable_world()->set_max_size(8);

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -76,6 +77,54 @@ TEST(SummaryJson, MeansAreOverAllSteps) {
   EXPECT_DOUBLE_EQ(json["wire_bytes_per_step"], 100);
   EXPECT_DOUBLE_EQ(json["predicted_bytes_per_step"], 101);
   EXPECT_EQ(json["replicas_identical"], true);
+}
+
+TEST(SummaryJson, Top5IsThereWhereThereAreMoreClasses) {
+  JobResult result;
+  result.evaluation.set_predictions(200);
+  result.evaluation.set_correct_top5(190);
+  result.evaluation.set_classes(5);
+  EXPECT_FALSE(Json::parse(SummaryJson(result, DefaultJob(2))).contains("test_top5_accuracy"));
+  result.evaluation.set_classes(10);
+  const Json json = Json::parse(SummaryJson(result, DefaultJob(2)));
+  EXPECT_DOUBLE_EQ(json["test_top5_accuracy"], 0.95);
+  EXPECT_FALSE(json.contains("test_perplexity"));
+}
+
+TEST(SummaryJson, PerplexityIsThereWherePositionsArePredicted) {
+  JobResult result;
+  result.evaluation.set_predictions(200);
+  result.evaluation.set_loss_sum(200 * std::log(7.0));
+  result.evaluation.set_per_position(true);
+  EXPECT_NEAR(Json::parse(SummaryJson(result, DefaultJob(2)))["test_perplexity"].get<double>(), 7,
+              1e-9);
+}
+
+TEST(SummaryJson, WithLocalStepsAStepHasMoreSamples) {
+  JobResult result;
+  result.totals.steps = 4;
+  result.totals.step_seconds = 2;
+  proto::JobConfig job = DefaultJob(2);
+  job.mutable_training()->set_local_steps(3);
+  EXPECT_DOUBLE_EQ(Json::parse(SummaryJson(result, job))["samples_per_second"], 3 * 256);
+}
+
+TEST(ConsoleReporter, TheLastLinesHaveTop5AndPerplexity) {
+  ConsoleReporter::Options options;
+  options.job = DefaultJob(2);
+  ConsoleReporter reporter(options);
+  JobResult result;
+  result.evaluation.set_predictions(200);
+  result.evaluation.set_correct(100);
+  result.evaluation.set_correct_top5(190);
+  result.evaluation.set_loss_sum(200 * std::log(7.0));
+  result.evaluation.set_classes(10);
+  result.evaluation.set_per_position(true);
+  testing::internal::CaptureStdout();
+  reporter.OnStarted(AStart(), {1000, 4000});
+  reporter.OnEnd(result);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              HasSubstr("test accuracy 50.00 %, top 5 95.00 %, perplexity 7.00 (200 positions)"));
 }
 
 TEST(SummaryJson, ReplicasThatWereNeverComparedAreNotCalledIdentical) {
