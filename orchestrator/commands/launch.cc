@@ -1,6 +1,7 @@
 #include "orchestrator/commands/launch.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +75,9 @@ absl::StatusOr<ChildSpec> OnOtherHost(const Launch& launch, const std::string& h
   for (const auto& [name, value] : spec.environment) (*start.mutable_environment())[name] = value;
   start.set_directory(CurrentDirectory());
   start.set_stdin_text(spec.stdin_text);
+  start.set_grace_seconds(launch.job.checkpoint().grace_seconds());
+  // A member that gets SIGTERM asks for the end of the whole job.
+  start.set_hangup_signal(SIGHUP);
   auto* job = start.add_files();  // where hosts share no folder
   job->set_path(JobFile(launch));
   job->set_content(JobToYaml(launch.job));
