@@ -24,7 +24,7 @@
 namespace sluice {
 
 /// Version of the control protocol: nodes with another one are refused.
-inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kProtocolVersion = 3;
 
 /// What the job came to.
 struct JobResult {
@@ -136,6 +136,9 @@ class CoordinatorState {
   std::vector<Outgoing> OnStatistics(MemberId member, const proto::Statistics& statistics);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
+  /// A process was asked to end. Asked again, or after the user has asked, changes nothing. Of a job that is not
+  /// elastic nobody leaves alone.
+  std::vector<Outgoing> OnLeave(MemberId member, const proto::Leave& leave);
   std::vector<Outgoing> OnHeld(MemberId member, const proto::Held& held);
   std::vector<Outgoing> OnCheckpointPart(MemberId member, const proto::CheckpointPart& part);
   std::vector<Outgoing> OnCheckpointDone(MemberId member, const proto::CheckpointDone& done);

@@ -165,7 +165,7 @@ std::vector<int> HostPool::TakeNew(absl::Time now) {
   // Those that wait for a place come first.
   const bool waiting = std::any_of(workers_.begin(), workers_.end(),
                                    [](const auto& entry) { return entry.second.waiting; });
-  while (!waiting && (options_.target == 0 || workers() < options_.target)) {
+  while (!waiting && (options_.target == 0 || workers() + gone_ < options_.target)) {
     const int host = FindFree(now);
     if (host < 0) break;
     int slot = 0;
@@ -190,7 +190,10 @@ std::optional<std::string> HostPool::OnEnded(int slot, End end, const std::strin
   const int index = worker.host;
   Host& host = all_[index];
   if (end == End::kLeft || worker.leaving) {
-    if (!worker.leaving) ++host.spent;
+    if (!worker.leaving) {
+      ++host.spent;
+      ++gone_;
+    }
     workers_.erase(found);
     return std::nullopt;
   }

@@ -25,7 +25,7 @@ namespace sluice {
 /// kOneIncident count as one: it was rebooted, say.
 ///
 /// Workers are numbered by slots, lowest first. A slot whose worker ended for good (with 0 unasked, or for an error that
-/// the next one would have too) is not filled again: its host has one less.
+/// the next one would have too) is not filled again, and the target is one less.
 class HostPool {
  public:
   struct Options {
@@ -110,6 +110,7 @@ class HostPool {
   std::vector<HostSlots> last_list_;
   bool held_back_ = false;         // by it nobody would stay: it waits for workers of other hosts
   std::map<int, Worker> workers_;  // by slot
+  int gone_ = 0;                   // workers that ended for good: nobody takes their place
   bool told_nobody_left_ = false;
 };
 

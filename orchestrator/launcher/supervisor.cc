@@ -242,7 +242,10 @@ void Supervisor::Reap() {
     Drain(watched, true, true);
     if (watched.child.stdin_fd >= 0) close(std::exchange(watched.child.stdin_fd, -1));
     kill(-watched.child.pid, SIGKILL);  // grandchildren in its group, if any
-    if (i == 0) outcome_.lead_code = ExitCodeOf(status);
+    if (i == 0) {
+      outcome_.lead_code = ExitCodeOf(status);
+      outcome_.lead_killed = WIFSIGNALED(status);
+    }
     SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",
                DescribeWaitStatus(status));
     if (i == 0 && RestartLead(status)) continue;
@@ -251,7 +254,7 @@ void Supervisor::Reap() {
       --restarts_left_;
       const absl::Duration pause = watched.pause.Next(absl::Now() - watched.started);
       watched.restart_at = absl::Now() + pause;
-      SLUICE_LOG(Warning, watched.child.name, " (pid ", watched.child.pid, ") ",
+      SLUICE_LOG(Warning, "SL2103 ", watched.child.name, " (pid ", watched.child.pid, ") ",
                  DescribeWaitStatus(status), "; starting it again in ",
                  absl::FormatDuration(pause));
     }

@@ -67,6 +67,7 @@ class Supervisor {
     pid_t culprit_pid = -1;
     int culprit_status = 0;        ///< as waitpid gave it
     int lead_code = 0;             ///< the lead child's exit code, 128 + signal if killed
+    bool lead_killed = false;      ///< by a signal
     int signal = 0;                ///< that the user sent, 0 if none
     bool stopped_by_user = false;  ///< the lead still ran when the signal came
   };

@@ -185,6 +185,12 @@ TEST_F(HostPoolTest, ASlotThatEndedForGoodIsNotFilledAgain) {
   EXPECT_THAT(pool_->Describe(now_), HasSubstr("1 of them ended for good"));
 }
 
+TEST_F(HostPoolTest, NobodyTakesThePlaceOfAWorkerThatIsThrough) {
+  Make({{"a", 2}, {"b", 2}}, 2);
+  pool_->OnEnded(0, HostPool::End::kLeft, "exited with 0", now_);
+  EXPECT_THAT(pool_->TakeNew(now_), IsEmpty());
+}
+
 TEST_F(HostPoolTest, NobodyLeftIsToldOnceWithTheReasons) {
   Make({{"a", 1}, {"b", 1}}, 2);
   for (int i = 0; i < 3; ++i) Fail(0);
