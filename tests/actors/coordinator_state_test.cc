@@ -3,6 +3,7 @@
 #include <fstream>
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "actors/recording_observer.h"
 #include "base/exit_codes.h"
 #include "gmock/gmock.h"
