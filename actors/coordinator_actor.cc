@@ -84,6 +84,9 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Heartbeat>& m) {
         SendAll(self, self->state.coordinator->OnHeartbeat(MemberOf(self), m.message));
       },
+      [=](const Pb<proto::Leave>& m) {
+        SendAll(self, self->state.coordinator->OnLeave(MemberOf(self), m.message));
+      },
       [=](const Pb<proto::Held>& m) {
         SendAll(self, self->state.coordinator->OnHeld(MemberOf(self), m.message));
       },

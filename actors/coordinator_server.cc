@@ -43,9 +43,9 @@ class CafCoordinatorServer : public CoordinatorServer {
     middleman_ = std::make_unique<SecureMiddleman>(system_, std::move(context));
     const auto port = middleman_->Publish(coordinator_, options.bind_host, options.port);
     if (!port.ok()) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.bind_host, ":",
-                                                 options.port, ": ", port.status().message(),
-                                                 ". Leave the port out to take a free one"));
+      return absl::UnavailableError(absl::StrCat(
+          "cannot listen on ", options.bind_host, ":", options.port, ": ", port.status().message(),
+          ". Leave --coordinator-port out to take a free one"));
     }
     port_ = *port;
     return absl::OkStatus();

@@ -43,6 +43,9 @@ Membership::Options MembershipOf(const CoordinatorState::Options& options) {
   return out;
 }
 
+// Slots of workers of an elastic job, at most.
+constexpr int kMostSlots = 65536;
+
 // The newest plan that a state knows of.
 uint32_t Newest(const proto::PolicyState& state) {
   return state.pending().empty() ? state.policy().version()
@@ -77,7 +80,10 @@ CoordinatorState::CoordinatorState(Options options, std::unique_ptr<PolicyPublis
       conductor_(options_.job),
       ledger_(options_.job.world().size()),
       detector_({absl::Seconds(options_.job.report().stall_warning_seconds()),
-                 absl::Seconds(options_.job.report().stall_shutdown_seconds())}) {}
+                 absl::Seconds(options_.job.report().stall_shutdown_seconds()),
+                 options_.job.world().min_size() > 0
+                     ? absl::Seconds(options_.job.world().dead_after_seconds())
+                     : absl::ZeroDuration()}) {}
 
 proto::Envelope CoordinatorState::Stamp() const {
   proto::Envelope envelope;
@@ -109,8 +115,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Broadcast(const Messag
 absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) const {
   const proto::ProcessInfo& process = join.process();
   if (join.envelope().job_id() != options_.job_id) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this is job ", options_.job_id, ", not job ", join.envelope().job_id()));
+    return absl::FailedPreconditionError(absl::StrCat("SL1070 this is job ", options_.job_id,
+                                                      ", not job ", join.envelope().job_id()));
   }
   if (join.protocol_version() != kProtocolVersion) {
     return absl::FailedPreconditionError(absl::StrCat("protocol version ", join.protocol_version(),
@@ -127,11 +133,12 @@ absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) c
     return absl::InvalidArgumentError("neither worker nor profiler");
   }
   const proto::World& world = options_.job.world();
-  const int slots = worker ? std::max(world.size(), world.max_size()) : options_.profilers;
+  const bool elastic = world.min_size() > 0;
+  // Of an elastic job more than max_size may be there: spares, and those that leave.
+  const int slots = !worker ? options_.profilers : elastic ? kMostSlots : world.size();
   if (process.slot() < 0 || process.slot() >= slots) {
     return absl::OutOfRangeError(absl::StrCat("slot ", process.slot(), " of ", slots));
   }
-  const bool elastic = world.min_size() > 0;
   if (over_ || (!elastic && phase() == Phase::kRunning)) {
     return absl::FailedPreconditionError("the job has already started or ended");
   }
@@ -144,8 +151,8 @@ absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) c
     const std::string difference =
         SignatureDifference({join.tensors().begin(), join.tensors().end()}, member.tensors);
     if (!difference.empty()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("model differs from that of ", Describe(member.process), ": ", difference));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "SL2001 model differs from that of ", Describe(member.process), ": ", difference));
     }
   }
   return absl::OkStatus();
@@ -259,6 +266,15 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membershi
       failure.set_cause(dismiss->reason);
       failure.set_exit_code(kExitTraining);
       auto member = members_.find(dismiss->member);
+      if (dismiss->asked) {
+        proto::Shutdown shutdown;
+        *shutdown.mutable_envelope() = Stamp();
+        shutdown.set_reason(dismiss->reason);
+        SLUICE_LOG(Info, Describe(member->second.process), " ", dismiss->reason);
+        members_.erase(member);
+        out.push_back({dismiss->member, shutdown});
+        continue;
+      }
       SLUICE_LOG(Warning, Describe(member->second.process), " ", dismiss->reason, ": dismissed");
       members_.erase(member);
       out.push_back({dismiss->member, failure});
@@ -648,6 +664,20 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLost(MemberId id,
   return Follow(membership_.OnLost(id, how, clock_()));
 }
 
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLeave(MemberId id,
+                                                                  const proto::Leave& leave) {
+  if (over_ || leave.envelope().job_id() != options_.job_id) {
+    ++dropped_;
+    return {};
+  }
+  if (leave.alone() && options_.job.world().min_size() > 0) {
+    return Follow(membership_.OnLeave(id, leave.reason(), clock_()));
+  }
+  if (stop_.has_value()) return {};
+  return OnStopRequest(absl::StrCat(leave.reason(), " to ", Describe(leave.process())),
+                       leave.exit_code(), true);
+}
+
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnHeld(MemberId id,
                                                                  const proto::Held& held) {
   if (!Accept(id, held.envelope())) return {};
@@ -746,6 +776,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
                    stop_->exit_code);
   }
   std::vector<Outgoing> out = Follow(membership_.OnTick(clock_()));
+  if (const std::string waiting = membership_.TakeWaiting(clock_()); !waiting.empty()) {
+    SLUICE_LOG(Warning, waiting);
+  }
   if (!over_ && secondary_.has_value() && clock_() - secondary_since_ > kCauseGrace) {
     const proto::Failure failure = *std::exchange(secondary_, std::nullopt);
     for (Outgoing& more : options_.job.world().min_size() > 0

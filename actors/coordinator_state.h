@@ -148,6 +148,9 @@ class CoordinatorState {
                                           const proto::PhaseEvaluation& evaluation);
   std::vector<Outgoing> OnWorkerDone(MemberId member, const proto::WorkerDone& done);
   std::vector<Outgoing> OnFailureReport(MemberId member, const proto::Failure& failure);
+  /// A process was asked to end. Asked again, or after the user has asked, changes nothing. Of a job that is not
+  /// elastic nobody leaves alone.
+  std::vector<Outgoing> OnLeave(MemberId member, const proto::Leave& leave);
   std::vector<Outgoing> OnHeld(MemberId member, const proto::Held& held);
   std::vector<Outgoing> OnCheckpointPart(MemberId member, const proto::CheckpointPart& part);
   std::vector<Outgoing> OnCheckpointDone(MemberId member, const proto::CheckpointDone& done);

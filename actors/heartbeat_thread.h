@@ -14,7 +14,7 @@ namespace sluice {
 /// heartbeat leaves at once. \threadsafety made and destroyed by one thread
 class HeartbeatThread {
  public:
-  static constexpr absl::Duration kPeriod = absl::Seconds(1);
+  static constexpr absl::Duration kPeriod = absl::Milliseconds(500);
 
   /// \param read, send  called on the thread; must not block for long
   HeartbeatThread(std::function<proto::Heartbeat()> read,

@@ -99,6 +99,7 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
       [=](const Pb<proto::CheckpointPart>& m) { Forward(self, m); },
       [=](const Pb<proto::CheckpointDone>& m) { Forward(self, m); },
       [=](const Pb<proto::Heartbeat>& m) { Forward(self, m); },
+      [=](const Pb<proto::Leave>& m) { Forward(self, m); },
   };
 }
 

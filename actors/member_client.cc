@@ -69,6 +69,7 @@ class CafMemberClient : public MemberClient {
   void Send(proto::CheckpointDone done) override { Forward(std::move(done)); }
   void Send(proto::Heartbeat heartbeat) override { Forward(std::move(heartbeat)); }
   void Send(proto::Failure failure) override { Forward(std::move(failure)); }
+  void Send(proto::Leave leave) override { Forward(std::move(leave)); }
 
   std::string TransportKey(int64_t generation) const override {
     return DeriveKey(transport_secret_, absl::StrCat("generation ", generation));

@@ -70,6 +70,7 @@ class MemberClient {
   virtual void Send(proto::CheckpointDone done) = 0;
   virtual void Send(proto::Heartbeat heartbeat) = 0;
   virtual void Send(proto::Failure failure) = 0;
+  virtual void Send(proto::Leave leave) = 0;
 
   /// Secret of one generation's data plane, that all its members can tell and nobody else.
   virtual std::string TransportKey(int64_t generation) const = 0;

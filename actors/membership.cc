@@ -49,13 +49,48 @@ Membership::Orders Membership::OnJoin(MemberId id, const proto::ProcessInfo& pro
     if (phase_ == Phase::kOver) return orders;
     member.joined = true;
     member.completed = completed;
-    Append(orders, StartIfReady(now, false));
+    Append(orders, MayGo(id) ? LetGo(id, now) : StartIfReady(now, false));
     return orders;
   }
   member.process = process;
   member.joined = true;
   member.completed = completed;
+  if (MayGo(id)) return LetGo(id, now);
   return phase_ == Phase::kForming ? StartIfReady(now, false) : HoldIfWanted();
+}
+
+Membership::Orders Membership::OnLeave(MemberId id, const std::string& why, absl::Time now) {
+  const auto found = members_.find(id);
+  if (phase_ == Phase::kOver || found == members_.end()) return {};
+  found->second.leaving = why;
+  const bool in_step = found->second.rank >= 0 && found->second.current && !found->second.joined;
+  const bool rank_of_this = phase_ == Phase::kRunning && found->second.rank >= 0;
+  // A rank that is on its way to the next generation is let go when it gets there.
+  if (!rank_of_this && !in_step && MayGo(id)) return LetGo(id, now);
+  return HoldIfWanted();
+}
+
+// Whether a member that wants to leave can: a rank must stay that holds what this generation has computed.
+bool Membership::MayGo(MemberId id) const {
+  const Member& member = members_.at(id);
+  if (member.leaving.empty()) return false;
+  if (!IsWorker(member)) return true;
+  return std::any_of(members_.begin(), members_.end(), [&](const auto& entry) {
+    return entry.first != id && entry.second.rank >= 0 && entry.second.current &&
+           entry.second.leaving.empty();
+  });
+}
+
+Membership::Orders Membership::LetGo(MemberId id, absl::Time now) {
+  const Member member = members_.at(id);
+  members_.erase(id);
+  Orders orders = {Dismiss{id, absl::StrCat("leaves the job: ", member.leaving), true}};
+  if (phase_ == Phase::kForming) {
+    Append(orders, StartIfReady(now, false));
+  } else if (member.current && !IsWorker(member)) {
+    orders.push_back(NoProfiler{absl::StrCat(Describe(member.process), " leaves")});
+  }
+  return orders;
 }
 
 void Membership::Recover(int64_t generation) {
@@ -133,6 +168,7 @@ Membership::Orders Membership::EndGeneration(const std::string& reason,
 void Membership::BeginForming(absl::Time now) {
   phase_ = Phase::kForming;
   forming_since_ = now;
+  told_waiting_ = false;
   given_up_ = false;
   // What could not be agreed on any more is asked of the next generation.
   if (holding_.has_value() &&
@@ -192,8 +228,7 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
              members_.at(workers.front()).process.slot() != 0) {
     return {};
   }
-  if (options_.max_workers > 0 && count > options_.max_workers)
-    workers.resize(options_.max_workers);
+  if (options_.max_workers > 0 && count > options_.max_workers) workers = Chosen();
   const bool held = std::any_of(workers.begin(), workers.end(),
                                 [this](MemberId id) { return members_.at(id).current; });
   if (!first && !held) {
@@ -215,8 +250,33 @@ Membership::Orders Membership::StartIfReady(absl::Time now, bool late) {
   last_start_step_ = start.start_step;
   Orders orders;
   orders.push_back(std::move(start));
+  std::vector<MemberId> spare;  // that need not stay any more
+  for (const auto& [id, member] : members_) {
+    if (member.joined && !member.current && MayGo(id)) spare.push_back(id);
+  }
+  for (MemberId id : spare) Append(orders, LetGo(id, now));
   Append(orders, HoldIfWanted());
   return orders;
+}
+
+// As many as there is room for: those that stay come first, but one that holds the state must be among them.
+std::vector<Membership::MemberId> Membership::Chosen() const {
+  const std::vector<MemberId> all = JoinedInOrder(proto::ROLE_WORKER);
+  std::vector<MemberId> chosen = all;
+  std::stable_partition(chosen.begin(), chosen.end(),
+                        [this](MemberId id) { return members_.at(id).leaving.empty(); });
+  const auto holds = [this](MemberId id) { return members_.at(id).current; };
+  const auto end = chosen.begin() + options_.max_workers;
+  if (std::none_of(chosen.begin(), end, holds)) {
+    const auto holder = std::find_if(end, chosen.end(), holds);
+    if (holder != chosen.end()) std::iter_swap(end - 1, holder);
+  }
+  chosen.resize(static_cast<size_t>(options_.max_workers));
+  std::vector<MemberId> in_order;
+  for (MemberId id : all) {
+    if (std::find(chosen.begin(), chosen.end(), id) != chosen.end()) in_order.push_back(id);
+  }
+  return in_order;
 }
 
 Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
@@ -252,16 +312,28 @@ Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
 }
 
 bool Membership::SomebodyWantsIn() const {
-  int profilers = 0;
+  int profilers = 0, staying = 0;
   bool worker = false;
   bool profiler = false;
   for (const auto& [id, member] : members_) {
     profilers += member.current && !IsWorker(member) ? 1 : 0;
-    if (member.current || !member.joined) continue;
+    staying += member.rank >= 0 && member.leaving.empty() ? 1 : 0;
+    if (member.current || !member.joined || !member.leaving.empty()) continue;
     (IsWorker(member) ? worker : profiler) = true;
   }
-  const bool room = options_.max_workers == 0 || world_size_ < options_.max_workers;
+  const bool room = options_.max_workers == 0 || staying < options_.max_workers;
   return (worker && room) || (profiler && profilers < options_.profilers);
+}
+
+// Why ranks are to regroup at a boundary, empty: they are not.
+std::string Membership::RegroupReason() const {
+  std::vector<std::string> leaving;
+  for (const auto& [id, member] : members_) {
+    if (member.rank >= 0 && MayGo(id)) leaving.push_back(Describe(member.process));
+  }
+  if (leaving.empty()) return SomebodyWantsIn() ? "others join" : "";
+  return absl::StrCat(absl::StrJoin(leaving, ", "), leaving.size() == 1 ? " leaves" : " leave",
+                      SomebodyWantsIn() ? ", others join" : "");
 }
 
 Membership::Orders Membership::Request(bool checkpoint, proto::Boundary::Then then,
@@ -277,13 +349,15 @@ Membership::Orders Membership::Request(bool checkpoint, proto::Boundary::Then th
 Membership::Orders Membership::HoldIfWanted() {
   if (phase_ != Phase::kRunning || holding_.has_value() || leaving_) return {};
   // A checkpoint first: its parts must come from this generation.
-  const bool regroup = options_.elastic() && !next_.has_value() && SomebodyWantsIn();
+  const std::string regroup_reason =
+      options_.elastic() && !next_.has_value() ? RegroupReason() : "";
+  const bool regroup = !regroup_reason.empty();
   if (!next_.has_value() && !regroup) return {};
   holding_ = next_.value_or(Wish());
   next_.reset();
   if (regroup) {
     holding_->then = proto::Boundary::THEN_REGROUP;
-    holding_->reason = "others join";
+    holding_->reason = regroup_reason;
   }
   for (auto& [id, member] : members_) member.begun.reset();
   return {Hold{Ranks(), ++serial_}};
@@ -377,6 +451,18 @@ Membership::Orders Membership::OnTick(absl::Time now) {
                             kExitRetry));
   }
   return orders;
+}
+
+std::string Membership::TakeWaiting(absl::Time now) {
+  if (phase_ != Phase::kForming || !formed_ || told_waiting_ || SurvivorsMissing()) return "";
+  const int present = static_cast<int>(JoinedInOrder(proto::ROLE_WORKER).size());
+  const int missing = std::max(options_.min_workers, 1) - present;
+  if (missing <= 0) return "";
+  told_waiting_ = true;
+  const absl::Duration left = forming_since_ + options_.elastic_timeout - now;
+  return absl::StrCat("SL1050 ", present, " of at least ", options_.min_workers,
+                      " workers are left: waiting for ", missing, " more, for ",
+                      absl::FormatDuration(absl::Ceil(left, absl::Seconds(1))), " at most");
 }
 
 Membership::Orders Membership::FailWith(proto::ProcessInfo culprit, const std::string& cause,

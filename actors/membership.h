@@ -19,7 +19,7 @@ namespace sluice {
 ///        |  (1) a rank is lost, or cannot reach another                  ^
 ///        |      --> EndGeneration to all: the step in flight is over     |  (3) all that are left have joined
 ///        +-------------------------> kForming ---------------------------+      again, and they are enough
-///        |  (2) somebody wants in: Hold, Held..., Boundary: regroup      |
+///        |  (2) somebody wants in, or out: Hold, Held..., Boundary       |
 ///        +---------------------------------------------------------------+
 ///
 /// In kForming a rank that is lost makes those that have not joined again give up the step they are in; a process
@@ -85,10 +85,11 @@ class Membership {
   struct NoProfiler {
     std::string reason;
   };
-  /// Told to leave.
+  /// Told to leave. It is no member any more.
   struct Dismiss {
     MemberId member;
     std::string reason;
+    bool asked = false;  ///< it is what its process wanted, and no error
   };
   /// The job is over.
   struct Fail {
@@ -108,6 +109,7 @@ class Membership {
     bool current = false;  ///< takes part in the current generation, as rank or profiler
     int64_t completed = 0;
     std::optional<int64_t> begun;  ///< answer to the Hold in progress
+    std::string leaving;           ///< why it wants to leave, empty: it does not
   };
 
   explicit Membership(const Options& options, absl::Time now);
@@ -120,6 +122,9 @@ class Membership {
   /// \param total_steps   as SetTotalSteps
   Orders OnJoin(MemberId id, const proto::ProcessInfo& process, int64_t completed,
                 int64_t total_steps, absl::Time now);
+  /// A process wants to leave while the others go on: a rank does at the next boundary, in place of joining the next
+  /// generation. It stays as long as no other rank is there that stays, since somebody must hold the state. \pre elastic
+  Orders OnLeave(MemberId id, const std::string& why, absl::Time now);
   /// Before the first generation of this coordinator: a member has taken part in `generation` of its predecessor.
   void Recover(int64_t generation);
   /// Whether a generation has started under this coordinator.
@@ -135,6 +140,8 @@ class Membership {
   /// next generation while there is none.
   Orders Request(bool checkpoint, proto::Boundary::Then then, const std::string& reason);
   Orders OnTick(absl::Time now);
+  /// Says once per forming generation for how many workers those that are left wait; empty otherwise.
+  std::string TakeWaiting(absl::Time now);
   /// The job is over, well or badly: nothing is decided any more.
   void Finish() { phase_ = Phase::kOver; }
 
@@ -166,6 +173,10 @@ class Membership {
   std::vector<MemberId> JoinedInOrder(proto::Role role) const;
   bool SurvivorsMissing() const;
   bool SomebodyWantsIn() const;
+  bool MayGo(MemberId id) const;
+  Orders LetGo(MemberId id, absl::Time now);
+  std::string RegroupReason() const;
+  std::vector<MemberId> Chosen() const;
 
   const Options options_;
   Phase phase_ = Phase::kForming;
@@ -175,6 +186,7 @@ class Membership {
   int64_t total_steps_ = 0;
   std::map<MemberId, Member> members_;
   absl::Time forming_since_;
+  bool told_waiting_ = false;
   bool given_up_ = false;  // the generation's ranks were told to give up the step that they are in
   int resets_ = 0;
   std::string last_end_;  // why the last generation ended

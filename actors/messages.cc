@@ -27,8 +27,10 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::Failure>>("sluice/Failure");
   add_message_type<Pb<proto::Shutdown>>("sluice/Shutdown");
   add_message_type<Pb<proto::Heartbeat>>("sluice/Heartbeat");
+  add_message_type<Pb<proto::Leave>>("sluice/Leave");
   load<caf::io::middleman>();
-  // A frozen peer is never noticed without heartbeats. A killed one is, at once.
+  // A frozen peer is never noticed without heartbeats. A killed one is, at once. Workers of elastic jobs are dropped
+  // earlier, by their own heartbeats (world.dead_after_seconds, at most this).
   set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));
   set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(8)));
   set("middleman.app-identifiers", std::vector<std::string>{"sluice/1"});

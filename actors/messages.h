@@ -49,7 +49,8 @@ using MemberHandle = caf::typed_actor<
     caf::reacts_to<Pb<proto::PolicyUpdate>>, caf::reacts_to<Pb<proto::Shutdown>>,
     caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Join>>,
     caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,
-    caf::reacts_to<Pb<proto::WorkerDone>>, caf::reacts_to<Pb<proto::Heartbeat>>>;
+    caf::reacts_to<Pb<proto::WorkerDone>>, caf::reacts_to<Pb<proto::Heartbeat>>,
+    caf::reacts_to<Pb<proto::Leave>>>;
 
 /// What the coordinator understands. CheckpointAtom carries the job's id. StopAtom carries the job's id, the reason, the exit code and whether it is to be orderly;
 /// TickAtom says that time passes; more of them than needed do no harm.
@@ -58,7 +59,7 @@ using CoordinatorHandle = caf::typed_actor<
     caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
     caf::reacts_to<Pb<proto::PhaseEvaluation>>, caf::reacts_to<Pb<proto::Failure>>,
     caf::reacts_to<Pb<proto::Held>>, caf::reacts_to<Pb<proto::CheckpointPart>>,
-    caf::reacts_to<Pb<proto::CheckpointDone>>, caf::reacts_to<Pb<proto::Heartbeat>>,
+    caf::reacts_to<Pb<proto::CheckpointDone>>, caf::reacts_to<Pb<proto::Heartbeat>>, caf::reacts_to<Pb<proto::Leave>>,
     caf::reacts_to<CheckpointAtom, std::string>,
     caf::reacts_to<StopAtom, std::string, std::string, int, bool>, caf::reacts_to<TickAtom>>;
 

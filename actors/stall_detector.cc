@@ -14,7 +14,7 @@ constexpr size_t kStepsKept = 64;        // for the median
 constexpr size_t kMostOpenSteps = 4096;  // a rank that reports nothing must not fill the memory
 constexpr size_t kLeastSlowSteps = 3;
 constexpr size_t kMostLayersNamed = 6;
-constexpr absl::Duration kOwnPause = absl::Seconds(2);
+constexpr absl::Duration kOwnPause = absl::Seconds(1);
 
 double Median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -375,15 +375,20 @@ void StallDetector::Tell(int rank, Finding finding, absl::Time since, absl::Time
   }
   one.since = std::min(one.since, since);
   finding.lasted = now - one.since;
-  finding.shutdown = finding.kind != Finding::Kind::kSlow && !one.shutdown_told &&
-                     options_.shutdown > absl::ZeroDuration() &&
-                     finding.lasted >= options_.shutdown;
+  const bool dead = finding.kind == Finding::Kind::kSilent &&
+                    options_.dead_after > absl::ZeroDuration() &&
+                    now - since >= options_.dead_after;
+  const bool too_long = finding.kind != Finding::Kind::kSlow &&
+                        options_.shutdown > absl::ZeroDuration() &&
+                        finding.lasted >= options_.shutdown;
+  finding.shutdown = (dead || too_long) && !one.shutdown_told;
   one.finding = finding;
   if (!fresh && now < one.next && !finding.shutdown) return;
   finding.state = fresh ? Finding::State::kFound : Finding::State::kGoesOn;
   if (finding.shutdown) {
     one.shutdown_told = true;
-    absl::StrAppend(&finding.text, ". That is longer than report.stall_shutdown_seconds");
+    absl::StrAppend(&finding.text, ". That is longer than ",
+                    dead ? "world.dead_after_seconds" : "report.stall_shutdown_seconds");
   }
   one.next = now + one.gap;
   one.gap *= 2;

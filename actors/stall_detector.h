@@ -79,7 +79,8 @@ class StallDetector {
  public:
   struct Options {
     absl::Duration warning = absl::Seconds(5);
-    absl::Duration shutdown;  ///< 0 = never
+    absl::Duration shutdown;    ///< of a stall, 0 = never
+    absl::Duration dead_after;  ///< silence after which a rank is to go, 0 = never
   };
 
   static constexpr absl::Duration kSilence = absl::Seconds(3);

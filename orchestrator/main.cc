@@ -43,6 +43,7 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator run -np 4 --min-np 2 JOB.yaml\n"
        "  orchestrator run -np 4 --set checkpoint.directory=ckpt --resume auto JOB.yaml\n"
        "  orchestrator run -H node01:4,node02:4 JOB.yaml\n"
+       "  orchestrator run -np 4 --min-np 2 --host-discovery-script ./hosts.sh JOB.yaml\n"
        "  orchestrator run -np 8 --hostfile hosts.txt --network-interface eth1 JOB.yaml\n",
        {"np",
         "num_proc",
@@ -55,6 +56,10 @@ const std::vector<Subcommand>& Subcommands() {
         "H",
         "hosts",
         "hostfile",
+        "host_discovery_script",
+        "slots_per_host",
+        "slots",
+        "blacklist_cooldown_range",
         "p",
         "ssh_port",
         "i",
@@ -117,8 +122,8 @@ const std::vector<Subcommand>& Subcommands() {
        "the process that forms the cluster and plans (started by run)",
        "  orchestrator coordinator --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--credentials ~/.sluice-credentials\n",
-       {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd", "recover",
-        "launcher_pid", "log_level", "start_timeout", "credentials", "chaos"},
+       {"job", "job_id", "run_directory", "json", "verbose", "bind", "port", "announce_fd",
+        "recover", "launcher_pid", "log_level", "start_timeout", "credentials", "chaos"},
        CoordinatorCommand},
       {"worker",
        "JOB [--set key=value ...] | --job FILE --job-id ID --run-directory DIR --coordinator "

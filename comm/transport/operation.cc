@@ -22,7 +22,7 @@ absl::Status WrongLength(const Operation& operation, size_t got) {
 
 absl::Status DeadlinePassed(const Operation& operation) {
   return absl::DeadlineExceededError(
-      absl::StrCat(ToString(operation), ": not over at the deadline, cancelled"));
+      absl::StrCat("SL2202 ", ToString(operation), ": not over at the deadline, cancelled"));
 }
 
 absl::Status Aborted(const Operation& operation, absl::string_view reason) {

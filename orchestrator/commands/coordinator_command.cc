@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/chaos_loader.h"
 #include "orchestrator/config/job_writer.h"
+#include "orchestrator/launcher/network.h"
 #include "orchestrator/report/console_reporter.h"
 #include "orchestrator/report/metrics_exporter.h"
 #include "orchestrator/report/run_recorder.h"
@@ -77,6 +79,25 @@ class Observers : public CoordinatorObserver {
   const std::vector<CoordinatorObserver*> all_;
 };
 
+/// Tells the launcher of each generation that starts: a line with its number.
+class GenerationAnnouncer : public CoordinatorObserver {
+ public:
+  explicit GenerationAnnouncer(int fd) : fd_(fd) {}
+  void OnStarted(const proto::StartGeneration& start, const ModelSize&) override {
+    const std::string line = absl::StrCat(start.envelope().generation(), "\n");
+    // A launcher that does not read misses a number, and is not waited for.
+    if (write(fd_, line.data(), line.size()) < 0) return;
+  }
+  void OnSteps(const std::vector<ClusterStep>&) override {}
+  void OnReport(const proto::StepReport&) override {}
+  void OnPolicy(const proto::CompressionPolicy&) override {}
+  void OnWindow(const proto::WindowStatistics&) override {}
+  void OnEnd(const std::variant<JobResult, proto::Failure>&) override {}
+
+ private:
+  const int fd_;
+};
+
 // More than CoordinatorState::kLeaveGrace, and less than the launcher waits (Supervisor::kSettle).
 constexpr int kLeaveSeconds = 6;
 
@@ -99,7 +120,6 @@ absl::Status Announce(uint16_t port) {
   if (write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     return absl::UnavailableError("the launcher does not listen for the port");
   }
-  close(fd);
   return absl::OkStatus();
 }
 
@@ -158,6 +178,12 @@ int CoordinatorCommand(const CommandLine&) {
     if (!plan.ok()) return ExitCodeFor(plan.status());
     all.push_back(&chaos.emplace(*std::move(plan), Chaos::RealEffects()));
   }
+  std::optional<GenerationAnnouncer> announcer;
+  if (const int fd = absl::GetFlag(FLAGS_announce_fd); fd >= 0) {
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    all.push_back(&announcer.emplace(fd));
+  }
   Observers observers(std::move(all));
 
   CoordinatorServer::Options options;
@@ -173,6 +199,12 @@ int CoordinatorCommand(const CommandLine&) {
   options.port = static_cast<uint16_t>(port);
   options.credentials = *std::move(credentials);
   auto server = CoordinatorServer::Start(std::move(options), &observers);
+  if (absl::IsUnavailable(server.status())) {
+    const std::string owner = OwnerOfPort(port);
+    SLUICE_LOG(Error, "SL1010 ", server.status().message(),
+               owner.empty() ? "" : absl::StrCat(". It is in use by ", owner));
+    return kExitUnreachable;
+  }
   if (!server.ok()) return ExitCodeFor(server.status());
   {
     absl::MutexLock lock(&stoppable->mu);

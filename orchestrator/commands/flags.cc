@@ -32,6 +32,16 @@ ABSL_FLAG(std::string, H, "",
           "hosts and how many workers each may run, as in a01:4,a02:4 (default: this machine)");
 ABSL_FLAG(std::string, hosts, "", "the same as -H");
 ABSL_FLAG(std::string, hostfile, "", "file with a host a line, as in: node01 slots=4");
+ABSL_FLAG(
+    std::string, host_discovery_script, "",
+    "elastic: program, or command of the shell, that prints the hosts there are, one a line as "
+    "in node01:4; asked once a second (docs/elastic.md)");
+ABSL_FLAG(int32_t, slots_per_host, 0,
+          "slots of discovered hosts that are printed without a number");
+ABSL_FLAG(int32_t, slots, 0, "the same as --slots-per-host");
+ABSL_FLAG(sluice::NumberPair, blacklist_cooldown_range, sluice::NumberPair(),
+          "elastic: MIN MAX, the seconds that a host is left out after repeated failures, doubling "
+          "from MIN to MAX (default: for the rest of the job)");
 ABSL_FLAG(int32_t, p, 0, "port of ssh on the other hosts (default: what ssh is configured for)");
 ABSL_FLAG(int32_t, ssh_port, 0, "the same as -p");
 ABSL_FLAG(std::string, i, "", "file with the key for ssh");
@@ -80,5 +90,5 @@ ABSL_FLAG(int32_t, port, 0, "port that the coordinator listens on, 0 = any free 
 ABSL_FLAG(bool, recover, false,
           "the coordinator takes the place of one that died: its members are still there");
 ABSL_FLAG(int32_t, announce_fd, -1,
-          "descriptor to which the coordinator writes its port and a newline");
+          "descriptor to which the coordinator writes its port, and the number of each generation");
 ABSL_FLAG(int32_t, launcher_pid, 0, "process id of the launcher, to name it when it is gone");

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/flags/declare.h"
+#include "orchestrator/flags/number_pair.h"
 
 // The flags of all subcommands; each lists those that it takes. Spelling follows horovodrun where it has the
 // flag ("-" and "_" are the same).
@@ -27,6 +28,10 @@ ABSL_DECLARE_FLAG(std::string, credentials);
 ABSL_DECLARE_FLAG(std::string, H);
 ABSL_DECLARE_FLAG(std::string, hosts);
 ABSL_DECLARE_FLAG(std::string, hostfile);
+ABSL_DECLARE_FLAG(std::string, host_discovery_script);
+ABSL_DECLARE_FLAG(int32_t, slots_per_host);
+ABSL_DECLARE_FLAG(int32_t, slots);
+ABSL_DECLARE_FLAG(sluice::NumberPair, blacklist_cooldown_range);
 ABSL_DECLARE_FLAG(int32_t, p);
 ABSL_DECLARE_FLAG(int32_t, ssh_port);
 ABSL_DECLARE_FLAG(std::string, i);

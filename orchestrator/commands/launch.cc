@@ -1,6 +1,7 @@
 #include "orchestrator/commands/launch.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,12 +15,14 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/exit_codes.h"
 #include "base/status_macros.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_writer.h"
+#include "orchestrator/launcher/network.h"
 #include "orchestrator/launcher/remote_start.h"
 
 namespace sluice {
@@ -55,7 +58,7 @@ std::vector<std::string> Argv(const Launch& launch, const std::string& subcomman
 std::string LauncherPid() { return absl::StrCat("--launcher-pid=", getpid()); }
 
 int HostIndex(const Launch& launch, const std::string& kind, int slot) {
-  return launch.placements[kind == "worker" ? slot : 0].host;
+  return kind == "worker" ? launch.placements[slot].host : launch.ProfilerHost();
 }
 
 std::string CurrentDirectory() {
@@ -74,6 +77,9 @@ absl::StatusOr<ChildSpec> OnOtherHost(const Launch& launch, const std::string& h
   for (const auto& [name, value] : spec.environment) (*start.mutable_environment())[name] = value;
   start.set_directory(CurrentDirectory());
   start.set_stdin_text(spec.stdin_text);
+  start.set_grace_seconds(launch.job.checkpoint().grace_seconds());
+  // A member that gets SIGTERM asks for the end of the whole job.
+  start.set_hangup_signal(SIGHUP);
   auto* job = start.add_files();  // where hosts share no folder
   job->set_path(JobFile(launch));
   job->set_content(JobToYaml(launch.job));
@@ -189,7 +195,14 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
   if (worker) {
     WorkerFacts facts;
     facts.placement = launch.placements[slot];
-    facts.size = launch.job.world().size();
+    const auto known = launch.incarnations.find(slot);
+    const auto incarnation =
+        known == launch.incarnations.end() ? Launch::Incarnation() : known->second;
+    facts.size = incarnation.size > 0 ? incarnation.size
+                                      : std::max<int>(launch.job.world().size(),
+                                                      static_cast<int>(launch.placements.size()));
+    facts.generation = incarnation.generation;
+    facts.restarts = incarnation.restarts;
     facts.host = launch.hosts[host].host;
     facts.job_id = launch.job_id;
     facts.coordinator_host = coordinator.substr(0, coordinator.rfind(':'));
@@ -206,25 +219,50 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
   return spec;
 }
 
-absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
+CoordinatorLine::~CoordinatorLine() {
+  if (read_fd >= 0) close(read_fd);
+  if (write_fd >= 0) close(write_fd);
+}
+
+void CoordinatorLine::ReadGenerations() {
+  char bytes[4096];
+  for (ssize_t n; (n = read(read_fd, bytes, sizeof(bytes))) > 0;) {
+    rest.append(bytes, static_cast<size_t>(n));
+  }
+  for (size_t end; (end = rest.find('\n')) != std::string::npos; rest.erase(0, end + 1)) {
+    int64_t number = 0;
+    if (absl::SimpleAtoi(rest.substr(0, end), &number)) generation = std::max(generation, number);
+  }
+}
+
+bool IsLocal(const Launch& launch, const std::string& host) {
+  // Within an allocation the scheduler's name for this node, which may not be its own.
+  const auto node = launch.environment.find("SLURMD_NODENAME");
+  return IsThisHost(host) || (launch.reach == Launch::Reach::kSrun &&
+                              node != launch.environment.end() && node->second == host);
+}
+
+absl::StatusOr<std::unique_ptr<CoordinatorLine>> StartAll(const Launch& launch,
+                                                          Supervisor& supervisor) {
+  auto line = std::make_unique<CoordinatorLine>();
   int announce[2];
   if (pipe2(announce, O_CLOEXEC) != 0) {
     return absl::UnavailableError(absl::StrCat("pipe: ", std::strerror(errno)));
   }
-  absl::Status status = supervisor.Start(CoordinatorSpec(launch, announce[1]));
-  close(announce[1]);
-  absl::StatusOr<std::string> port = absl::UnknownError("");
-  if (status.ok()) port = supervisor.ReadLine(announce[0], absl::Seconds(30));
-  close(announce[0]);
-  SLUICE_RETURN_IF_ERROR(status);
+  line->read_fd = announce[0];
+  line->write_fd = announce[1];
+  SLUICE_RETURN_IF_ERROR(supervisor.Start(CoordinatorSpec(launch, announce[1])));
+  const absl::StatusOr<std::string> port = supervisor.ReadLine(announce[0], absl::Seconds(30));
   if (!port.ok()) return Annotate(port.status(), "coordinator");
+  fcntl(line->read_fd, F_SETFL, O_NONBLOCK);
   const std::string coordinator = absl::StrCat(launch.coordinator_host, ":", *port);
+  line->coordinator = coordinator;
   if (launch.job.world().min_size() > 0) {
     supervisor.AllowRestarts(launch.job.world().max_restarts());
     Launch known = launch;
     known.coordinator_port = std::stoi(*port);
     known.chaos.clear();  // whose faults have struck
-    ChildSpec again = CoordinatorSpec(known, -1);
+    ChildSpec again = CoordinatorSpec(known, line->write_fd);
     again.argv.push_back("--recover");
     supervisor.AllowLeadRestart(std::move(again));
   }
@@ -238,7 +276,7 @@ absl::Status StartAll(const Launch& launch, Supervisor& supervisor) {
                             MemberSpec(launch, "profiler", slot, coordinator));
     SLUICE_RETURN_IF_ERROR(supervisor.Start(spec));
   }
-  return absl::OkStatus();
+  return line;
 }
 
 int Conclude(const Launch& launch, const Supervisor::Outcome& outcome, OutputFiles* files) {
@@ -258,10 +296,13 @@ int Conclude(const Launch& launch, const Supervisor::Outcome& outcome, OutputFil
   }
   const std::string what = DescribeWaitStatus(outcome.culprit_status);
   // After the coordinator has told everybody, the first to leave is no culprit: it has named that itself.
-  const bool coordinator_spoke = outcome.lead_code > 0 && outcome.lead_code < 128;
+  const bool stopped =  // by a signal to one of its processes, without a checkpoint
+      !outcome.lead_killed &&
+      (outcome.lead_code == kExitInterrupted || outcome.lead_code == kExitTerminated);
+  const bool coordinator_spoke = (outcome.lead_code > 0 && outcome.lead_code < 128) || stopped;
   if (!coordinator_spoke || WIFSIGNALED(outcome.culprit_status)) {
-    std::fprintf(stderr, "orchestrator: %s (host %s%s) %s\n", outcome.culprit.c_str(), host.c_str(),
-                 pid < 0 ? "" : absl::StrCat(", pid ", pid).c_str(), what.c_str());
+    std::fprintf(stderr, "orchestrator: SL2103 %s (host %s%s) %s\n", outcome.culprit.c_str(),
+                 host.c_str(), pid < 0 ? "" : absl::StrCat(", pid ", pid).c_str(), what.c_str());
   }
   if (files != nullptr) {
     files->WriteError(outcome.culprit, host, pid, ExitCodeOf(outcome.culprit_status), what);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,14 @@ struct Launch {
   std::vector<HostSlots> hosts;
   std::vector<bool> is_local;         ///< by host
   std::vector<Placement> placements;  ///< by rank
+  /// A worker's process, as its environment tells it.
+  struct Incarnation {
+    int64_t generation = 1;  ///< the earliest that it can take part in
+    int restarts = 0;        ///< of this slot so far
+    int size = 0;            ///< workers at its start; 0 = world.size
+  };
+  std::map<int, Incarnation> incarnations;  ///< by slot, where they are others than of the start
+  int profiler_host = -1;                   ///< index; -1 = that of rank 0
   Reach reach = Reach::kSsh;
   SshOptions ssh;
   std::string srun;                            ///< path
@@ -45,6 +55,25 @@ struct Launch {
   bool all_local() const;
   /// Whether nothing of the job leaves this host.
   bool one_host() const;
+  int ProfilerHost() const { return profiler_host >= 0 ? profiler_host : placements[0].host; }
+};
+
+/// Whether `host` is this machine, so that its processes are started directly.
+bool IsLocal(const Launch& launch, const std::string& host);
+
+/// Where the coordinator is, and what it tells the launcher.
+struct CoordinatorLine {
+  CoordinatorLine() = default;
+  ~CoordinatorLine();
+  CoordinatorLine(const CoordinatorLine&) = delete;
+  /// Takes in what the coordinator has said since, without waiting.
+  void ReadGenerations();
+
+  std::string coordinator;  ///< HOST:PORT
+  int64_t generation = 0;   ///< the newest that has started
+  int read_fd = -1;         ///< owned, as the next
+  int write_fd = -1;        ///< for a coordinator that is started again
+  std::string rest;         ///< of a line that is not whole yet
 };
 
 /// The path of this program.
@@ -74,8 +103,10 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
 std::string HostOf(const Launch& launch, const std::string& kind, int slot);
 
 /// Starts the coordinator and then, once it listens, those of `placements` and the profilers.
+/// \return where it is; to be kept while the supervisor waits
 /// \error kAborted  something or somebody ended it before
-absl::Status StartAll(const Launch& launch, Supervisor& supervisor);
+absl::StatusOr<std::unique_ptr<CoordinatorLine>> StartAll(const Launch& launch,
+                                                          Supervisor& supervisor);
 
 /// Says on standard error how everything ended, if badly. \param files  may be null
 /// \return the launcher's exit code

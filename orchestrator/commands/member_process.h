@@ -19,7 +19,9 @@ namespace sluice {
 /// Seconds within which a process leaves once the job has ended, whatever it is doing.
 inline constexpr int kMemberLeaveSeconds = 5;
 
-/// Sets up log and signals, loads the job that --job names, and calls `run`.
+/// Sets up log and signals, loads the job that --job names, and calls `run`. A signal to end (docs/operations.md) is
+/// passed on to the coordinator, so that all stop at the same step; without a line to it, or the second time, it ends
+/// the process at once.
 /// \param kind  "worker" or "profiler"
 /// \return the process's exit code
 int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run);
@@ -27,7 +29,8 @@ int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>
 /// Connects to the coordinator that --coordinator and --job-id name, with the credentials that --credentials names.
 /// Once per process, since these may come over standard input.
 /// \param elastic  a coordinator that is lost is looked for again
-absl::StatusOr<std::unique_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events,
+/// \return shared with the thread that handles signals, while it sends
+absl::StatusOr<std::shared_ptr<MemberClient>> ConnectToCoordinator(MemberClient::Events events,
                                                                    bool elastic);
 
 /// A member of a generation that starts.

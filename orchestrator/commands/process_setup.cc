@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/config/job_loader.h"
+#include "orchestrator/launcher/child_process.h"
 
 namespace sluice {
 namespace {
@@ -66,6 +67,7 @@ void HandleSignals(std::function<void(const Termination&)> on_signal,
   action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  sigaction(kLeaveSignal, &action, nullptr);
   if (on_user_signal != nullptr) sigaction(SIGUSR1, &action, nullptr);
   std::thread([fd = ends[0], on_signal = std::move(on_signal),
                on_user_signal = std::move(on_user_signal)] {
@@ -76,6 +78,8 @@ void HandleSignals(std::function<void(const Termination&)> on_signal,
         on_user_signal();
       } else if (const std::optional<std::string> gone = LauncherGone()) {
         on_signal({*gone, kExitTerminated, true});
+      } else if (signal == kLeaveSignal) {
+        on_signal({"asked to leave by SIGUSR2", kExitTerminated, false, true});
       } else {
         on_signal({absl::StrCat("stopped by ", signal == SIGINT ? "SIGINT" : "SIGTERM"),
                    signal == SIGINT ? kExitInterrupted : kExitTerminated, false});

@@ -30,10 +30,11 @@ struct Termination {
   std::string why;
   int exit_code = 0;
   bool launcher_gone = false;  ///< the launcher's death, not the user's signal
+  bool alone = false;          ///< this process is to leave, the others go on (kLeaveSignal)
 };
 
-/// Calls `on_signal` on a thread of its own for each SIGTERM or SIGINT, and `on_user_signal`, if there is one, for
-/// each SIGUSR1. Once per process.
+/// Calls `on_signal` on a thread of its own for each SIGTERM, SIGINT or kLeaveSignal, and `on_user_signal`, if there is
+/// one, for each SIGUSR1. Once per process.
 void HandleSignals(std::function<void(const Termination&)> on_signal,
                    std::function<void()> on_user_signal = nullptr);
 

@@ -121,7 +121,7 @@ class Profiler {
   Transport* transport_ ABSL_GUARDED_BY(mu_) = nullptr;  // borrowed while it lives
   bool over_ ABSL_GUARDED_BY(mu_) = false;               // the generation, or the job
   std::string cause_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
+  std::shared_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };
 
 }  // namespace

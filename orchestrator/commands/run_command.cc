@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -19,12 +20,14 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "orchestrator/commands/commands.h"
+#include "orchestrator/commands/elastic_roster.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/launch.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/chaos_loader.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
+#include "orchestrator/launcher/discovery_script.h"
 #include "orchestrator/launcher/network.h"
 #include "security/credential_source.h"
 #include "security/credentials.h"
@@ -44,6 +47,7 @@ struct Request {
   int np = 0;                    // 0 = not given
   std::vector<HostSlots> hosts;  // of -H
   EnvironmentWishes wishes;
+  std::unique_ptr<DiscoveryScript> script;  // null: hosts stay as they are
 };
 
 // \error kInvalidArgument  a usage error
@@ -54,6 +58,8 @@ absl::StatusOr<Request> ReadRequest(const CommandLine& line) {
         std::pair("--min-np", absl::GetFlag(FLAGS_min_np)),
         std::pair("--max-np", absl::GetFlag(FLAGS_max_np)),
         std::pair("--reset-limit", absl::GetFlag(FLAGS_reset_limit)),
+        std::pair("--slots-per-host", absl::GetFlag(FLAGS_slots_per_host)),
+        std::pair("--slots", absl::GetFlag(FLAGS_slots)),
         std::pair("--start-timeout", absl::GetFlag(FLAGS_start_timeout)),
         std::pair("-p", absl::GetFlag(FLAGS_p)),
         std::pair("--ssh-port", absl::GetFlag(FLAGS_ssh_port)),
@@ -88,6 +94,21 @@ absl::StatusOr<Request> ReadRequest(const CommandLine& line) {
     }
     request.hosts = *std::move(hosts);
   }
+  if (!absl::GetFlag(FLAGS_host_discovery_script).empty()) {
+    if (!request.hosts.empty() || !absl::GetFlag(FLAGS_hostfile).empty()) {
+      return absl::InvalidArgumentError(
+          "--host-discovery-script finds the hosts: leave -H and --hostfile out");
+    }
+    request.script = std::make_unique<DiscoveryScript>(absl::GetFlag(FLAGS_host_discovery_script),
+                                                       Either(FLAGS_slots_per_host, FLAGS_slots));
+  }
+  const NumberPair range = absl::GetFlag(FLAGS_blacklist_cooldown_range);
+  if ((range.first != 0 || range.second != 0) &&
+      !(range.first >= 1 && range.first <= range.second && range.second <= 3600)) {
+    return absl::InvalidArgumentError(absl::StrCat("--blacklist-cooldown-range ", range.first, " ",
+                                                   range.second,
+                                                   ": expected 1 <= MIN <= MAX <= 3600 seconds"));
+  }
   request.wishes.add = line.All("env");
   request.wishes.remove = line.All("no_env");
   SLUICE_RETURN_IF_ERROR(CheckWishes(request.wishes, CurrentEnvironment()));
@@ -120,13 +141,6 @@ absl::StatusOr<bool> FindHosts(const Request& request, Launch& launch) {
   return true;
 }
 
-bool IsLocal(const Launch& launch, const std::string& host) {
-  // Within an allocation the scheduler's name for this node, which may not be its own.
-  const auto node = launch.environment.find("SLURMD_NODENAME");
-  return IsThisHost(host) || (launch.reach == Launch::Reach::kSrun &&
-                              node != launch.environment.end() && node->second == host);
-}
-
 // Touches no file but the job's and the host file.
 absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
   char* const absolute = realpath(path.c_str(), nullptr);
@@ -152,25 +166,60 @@ void AddElasticSets(std::vector<std::string>& sets) {
   if (absl::GetFlag(FLAGS_elastic_timeout) > 0) {
     add("world.elastic_timeout_seconds", absl::GetFlag(FLAGS_elastic_timeout));
   }
+  if (const NumberPair range = absl::GetFlag(FLAGS_blacklist_cooldown_range); range.second > 0) {
+    add("world.cooldown_min_seconds", range.first);
+    add("world.cooldown_max_seconds", range.second);
+  }
   if (!absl::GetFlag(FLAGS_resume).empty()) add("checkpoint.resume", absl::GetFlag(FLAGS_resume));
+}
+
+// A discovery script makes a job elastic, and says where it begins. \return how many workers begin
+absl::StatusOr<int> DiscoverHosts(const Request& request, std::vector<std::string> sets,
+                                  Launch& launch) {
+  const auto again = [&](const char* key, int value) -> absl::Status {
+    sets.push_back(absl::StrCat(key, "=", value));
+    SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
+    return absl::OkStatus();
+  };
+  if (launch.job.world().size() < 1 && launch.job.world().min_size() > 0) {
+    SLUICE_RETURN_IF_ERROR(again("world.size", launch.job.world().min_size()));
+  }
+  if (launch.job.world().min_size() < 1 && launch.job.world().size() > 0) {
+    SLUICE_RETURN_IF_ERROR(again("world.min_size", launch.job.world().size()));
+  }
+  const proto::World& world = launch.job.world();
+  if (world.size() < 1) return 0;
+  SLUICE_ASSIGN_OR_RETURN(launch.hosts,
+                          AwaitHosts(*request.script, world.size(), world.min_size(),
+                                     absl::Seconds(absl::GetFlag(FLAGS_start_timeout))));
+  int64_t slots = 0;
+  for (const HostSlots& host : launch.hosts) slots += host.slots;
+  const int64_t most = world.max_size() > 0 ? world.max_size() : kMostSlots;
+  return static_cast<int>(std::min(slots, most));
 }
 
 absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   Launch launch;
   launch.environment = CurrentEnvironment();
   launch.wishes = request.wishes;
-  SLUICE_ASSIGN_OR_RETURN(const bool have_hosts, FindHosts(request, launch));
+  bool have_hosts = true;
+  if (request.script == nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(have_hosts, FindHosts(request, launch));
+  }
   std::vector<std::string> sets = line.sets;
   if (request.np > 0) sets.push_back(absl::StrCat("world.size=", request.np));
   AddElasticSets(sets);
   SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
-  if (launch.job.world().size() < 1 && have_hosts) {
+  if (launch.job.world().size() < 1 && have_hosts && request.script == nullptr) {
     int64_t slots = 0;
     for (const HostSlots& host : launch.hosts) slots += host.slots;
     sets.push_back(absl::StrCat("world.size=", slots));
     SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
   }
-  const int workers = launch.job.world().size();
+  int workers = launch.job.world().size();
+  if (request.script != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(workers, DiscoverHosts(request, sets, launch));
+  }
   if (workers < 1) {
     return absl::InvalidArgumentError(
         "how many workers? Give -np N, or world.size in the job file");
@@ -201,6 +250,8 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
     const char* program = launch.reach == Launch::Reach::kSsh ? "ssh" : "srun";
     std::string& path = launch.reach == Launch::Reach::kSsh ? launch.ssh.program : launch.srun;
     SLUICE_ASSIGN_OR_RETURN(path, FindProgram(program));
+  } else if (request.script != nullptr) {
+    if (auto ssh = FindProgram("ssh"); ssh.ok()) launch.ssh.program = *ssh;  // for hosts to come
   }
   return launch;
 }
@@ -312,7 +363,7 @@ int Fail(const absl::Status& status) {
 
 int RunCommand(const CommandLine& line) {
   SetLogIdentity("driver");
-  const auto request = ReadRequest(line);
+  auto request = ReadRequest(line);
   if (!request.ok()) {
     (void)Fail(request.status());
     return kExitUsage;
@@ -331,7 +382,7 @@ int RunCommand(const CommandLine& line) {
   if (absl::Status status = PrepareRunDirectory(*launch); !status.ok()) return ExitCodeFor(status);
   std::unique_ptr<OutputFiles> files;
   if (const std::string folder = absl::GetFlag(FLAGS_output_filename); !folder.empty()) {
-    auto made = OutputFiles::Create(folder, launch->job.world().size());
+    auto made = OutputFiles::Create(folder, static_cast<int>(launch->placements.size()));
     if (!made.ok()) return ExitCodeFor(made.status());
     files = *std::move(made);
   }
@@ -343,8 +394,14 @@ int RunCommand(const CommandLine& line) {
       files->Write(name, is_stderr, text);
     });
   }
-  const absl::Status started = StartAll(*launch, *supervisor);
-  if (!started.ok() && !absl::IsAborted(started)) return ExitCodeFor(started);
+  std::optional<ElasticRoster> roster;
+  if (launch->job.world().min_size() > 0) {
+    roster.emplace(&*launch, std::move(request->script), files.get());
+    supervisor->SetRoster(&*roster);
+  }
+  auto started = StartAll(*launch, *supervisor);
+  if (!started.ok() && !absl::IsAborted(started.status())) return ExitCodeFor(started.status());
+  if (started.ok() && roster.has_value()) roster->Begin(*std::move(started));
   return Conclude(*launch, supervisor->Wait(), files.get());
 }
 

@@ -134,8 +134,8 @@ int RunRankZero(Share& share) {
   auto supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ExitCodeFor(supervisor.status());
   supervisor->SetGrace(absl::Seconds(launch.job.checkpoint().grace_seconds()));
-  const absl::Status started = StartAll(launch, *supervisor);
-  if (!started.ok() && !absl::IsAborted(started)) return ExitCodeFor(started);
+  const auto started = StartAll(launch, *supervisor);
+  if (!started.ok() && !absl::IsAborted(started.status())) return ExitCodeFor(started.status());
   return Conclude(launch, supervisor->Wait(), nullptr);
 }
 

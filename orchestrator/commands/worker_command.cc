@@ -424,7 +424,7 @@ class Worker {
   WorkerCheckpoints* live_checkpoints_ ABSL_GUARDED_BY(mu_) =
       nullptr;  // checkpoints_ while it takes commits
   std::string abort_cause_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
+  std::shared_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };
 
 }  // namespace

@@ -110,6 +110,11 @@ void CheckWorld(const proto::World& world, const Origins& origins, ErrorList& er
     }
     return;
   }
+  if (world.cooldown_max_seconds() < world.cooldown_min_seconds()) {
+    refuse("world.cooldown_max_seconds",
+           absl::StrCat("expected at least world.cooldown_min_seconds, ",
+                        world.cooldown_min_seconds(), ", got ", world.cooldown_max_seconds()));
+  }
   if (world.size() > 0 && world.min_size() > world.size()) {
     refuse("world.min_size",
            absl::StrCat("expected at most world.size, ", world.size(), ", got ", world.min_size()));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
 #include "orchestrator/config/nearest_word.h"
+#include "orchestrator/flags/number_pair.h"
 
 namespace sluice {
 namespace {
@@ -135,6 +136,11 @@ class Parser {
     std::string value = "true";
     if (flag.value || !found->IsOfType<bool>()) {
       SLUICE_ASSIGN_OR_RETURN(value, ValueOf(flag, "a value"));
+    }
+    if (found->IsOfType<NumberPair>() && !flag.value &&
+        value.find_first_of(", :") == std::string::npos) {
+      SLUICE_ASSIGN_OR_RETURN(const std::string second, ValueOf(flag, "a second number"));
+      absl::StrAppend(&value, ",", second);
     }
     std::string why;
     if (found->ParseFrom(value, &why)) {

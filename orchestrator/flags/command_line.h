@@ -30,6 +30,7 @@ struct CommandLine {
 /// - Booleans take no word: `--json`, `--nojson`, `--no-json`; or `--json=true`.
 /// - A word that begins with a dash is no value, unless a digit follows: `--mpi-args=-x`, `--offset
 /// -3`.
+/// - A flag of two numbers (NumberPair) takes two words.
 /// - `--set key=value` may be repeated. A flag given twice has its last value (CommandLine::All has all).
 /// - Flags and positional words mix; a lone `--` ends the flags.
 ///

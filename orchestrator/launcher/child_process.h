@@ -1,5 +1,6 @@
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <string>
@@ -12,6 +13,11 @@ namespace sluice {
 
 /// What fits into a pipe that nobody reads yet, made as large as Linux lets everybody make one.
 inline constexpr size_t kStdinBytes = 1000000;
+
+/// What tells a worker to leave the job in good order, while the others go on; and the byte on the standard input of
+/// `remote-exec` that makes it send this signal.
+inline constexpr int kLeaveSignal = SIGUSR2;
+inline constexpr char kLeaveByte = 'L';
 
 /// A program to start: in its own process group, killed when the launcher's main thread dies.
 struct ChildSpec {

@@ -139,6 +139,34 @@ absl::Status ParseKeys(absl::string_view rest, HostSlots& host, bool& has_slots,
   }
 }
 
+// One line of a host file.
+struct HostLine {
+  HostSlots host;
+  bool has_slots = false;
+  std::vector<std::string> ignored;  // keys
+};
+
+// Without its comment and the spaces around it.
+absl::string_view WithoutComment(absl::string_view line) {
+  return absl::StripAsciiWhitespace(line.substr(0, std::min(line.find('#'), line.size())));
+}
+
+absl::StatusOr<HostLine> ParseHostLine(absl::string_view line) {
+  const size_t host_end = std::min(line.find_first_of(" \t"), line.size());
+  const absl::string_view item = line.substr(0, host_end);
+  auto host = ParseItem(item);
+  if (!host.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(host.status().message(), ". Expected HOST, HOST slots=N or HOST:N"));
+  }
+  HostLine parsed;
+  parsed.host = *std::move(host);
+  parsed.has_slots = FindColon(item) != item.npos;
+  SLUICE_RETURN_IF_ERROR(
+      ParseKeys(line.substr(host_end), parsed.host, parsed.has_slots, parsed.ignored));
+  return parsed;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<HostSlots>> ParseHostList(absl::string_view text) {
@@ -179,31 +207,22 @@ absl::StatusOr<HostFile> ParseHostFile(absl::string_view text, absl::string_view
   text = absl::StripPrefix(text, "\xEF\xBB\xBF");  // what some editors begin UTF-8 with
   for (absl::string_view whole : absl::StrSplit(text, '\n')) {
     ++number;
-    const absl::string_view line =
-        absl::StripAsciiWhitespace(whole.substr(0, std::min(whole.find('#'), whole.size())));
+    const absl::string_view line = WithoutComment(whole);
     if (line.empty()) continue;
     const auto fail = [&](absl::string_view why) {
       return absl::InvalidArgumentError(
           absl::StrCat("SL1091 ", name, ":", number, ": ", Quoted(line), ": ", why));
     };
-    const size_t host_end = std::min(line.find_first_of(" \t"), line.size());
-    const absl::string_view item = line.substr(0, host_end);
-    auto host = ParseItem(item);
-    if (!host.ok()) {
-      return fail(absl::StrCat(host.status().message(), ". Expected HOST, HOST slots=N or HOST:N"));
+    auto parsed = ParseHostLine(line);
+    if (!parsed.ok()) return fail(parsed.status().message());
+    if (const auto earlier = seen.Add(parsed->host.host, number)) {
+      return fail(absl::StrCat("host ", Quoted(parsed->host.host), " twice (lines ", *earlier,
+                               " and ", number, "). Name it once, with all its slots"));
     }
-    bool has_slots = FindColon(item) != item.npos;
-    std::vector<std::string> ignored;
-    const absl::Status keys = ParseKeys(line.substr(host_end), *host, has_slots, ignored);
-    if (!keys.ok()) return fail(keys.message());
-    if (const auto earlier = seen.Add(host->host, number)) {
-      return fail(absl::StrCat("host ", Quoted(host->host), " twice (lines ", *earlier, " and ",
-                               number, "). Name it once, with all its slots"));
-    }
-    for (const std::string& what : ignored) {
+    for (const std::string& what : parsed->ignored) {
       file.notes.push_back(absl::StrCat(name, ":", number, ": ", what, " is ignored"));
     }
-    file.hosts.push_back(*std::move(host));
+    file.hosts.push_back(std::move(parsed->host));
     if (static_cast<int>(file.hosts.size()) > kMostHosts) {
       return fail(absl::StrCat("more than ", kMostHosts, " hosts"));
     }
@@ -232,6 +251,43 @@ absl::StatusOr<HostFile> LoadHostFile(const std::string& path) {
     return absl::InvalidArgumentError(absl::StrCat("host file ", path, " is larger than 1 MiB"));
   }
   return ParseHostFile(text, path);
+}
+
+DiscoveredHosts ParseDiscoveredHosts(absl::string_view text, int slots_per_host,
+                                     absl::string_view name) {
+  DiscoveredHosts found;
+  Seen seen;
+  int number = 0;
+  for (absl::string_view whole : absl::StrSplit(text, '\n')) {
+    ++number;
+    const absl::string_view line = WithoutComment(whole);
+    if (line.empty()) continue;
+    const auto leave_out = [&](absl::string_view why) {
+      found.problems.push_back({std::string(line), absl::StrCat("SL1091 ", name, ", line ", number,
+                                                                " of its output: ", Quoted(line),
+                                                                ": ", why, ". It is left out")});
+    };
+    auto parsed = ParseHostLine(line);
+    if (!parsed.ok()) {
+      leave_out(parsed.status().message());
+      continue;
+    }
+    if (!parsed->has_slots && slots_per_host < 1) {
+      leave_out("how many workers may run there? Print HOST:N, or give --slots-per-host N");
+      continue;
+    }
+    if (const auto earlier = seen.Add(parsed->host.host, number)) {
+      leave_out(absl::StrCat("line ", *earlier, " has this host already"));
+      continue;
+    }
+    if (!parsed->has_slots) parsed->host.slots = slots_per_host;
+    if (static_cast<int>(found.hosts.size()) == kMostHosts) {
+      leave_out(absl::StrCat("more than ", kMostHosts, " hosts"));
+      break;
+    }
+    found.hosts.push_back(std::move(parsed->host));
+  }
+  return found;
 }
 
 std::string ToString(const std::vector<HostSlots>& hosts) {

@@ -44,6 +44,24 @@ absl::StatusOr<HostFile> ParseHostFile(absl::string_view text, absl::string_view
 /// ParseHostFile of a file of at most 1 MiB. \error kNotFound with the system's reason
 absl::StatusOr<HostFile> LoadHostFile(const std::string& path);
 
+/// What a host discovery script printed.
+struct DiscoveredHosts {
+  /// A line that names no host.
+  struct Problem {
+    std::string line;
+    std::string message;  ///< with the number of the line, and what was expected
+  };
+  std::vector<HostSlots> hosts;  ///< in the order of lines; slots may be 0 = known, but unused
+  std::vector<Problem> problems;
+};
+
+/// One host a line as in a host file, of a script's output: `node01:4`, `node01 slots=4`, or `node01` alone. Lines
+/// that are wrong, or name a host again, are left out and told as problems; no host at all is a good answer.
+/// \param slots_per_host  of hosts without a number; 0 = they need one
+/// \param name            of the script, for messages
+DiscoveredHosts ParseDiscoveredHosts(absl::string_view text, int slots_per_host,
+                                     absl::string_view name);
+
 /// "node01 4, node02 2", for messages.
 std::string ToString(const std::vector<HostSlots>& hosts);
 

@@ -9,11 +9,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <set>
+#include <system_error>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "orchestrator/config/nearest_word.h"
 
 namespace sluice {
@@ -112,6 +118,37 @@ std::vector<std::string> Resolve(const std::string& host) {
     }
   }
   return texts;
+}
+
+std::string OwnerOfPort(int port) {
+  // Sockets that listen (state 0A), by inode: "0: 0100007F:1F90 00000000:0000 0A ... inode".
+  std::set<std::string> inodes;
+  for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    std::ifstream file(table);
+    for (std::string line; std::getline(file, line);) {
+      const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+      uint32_t number = 0;
+      if (words.size() < 10 || words[3] != "0A" ||
+          !absl::SimpleHexAtoi(words[1].substr(words[1].rfind(':') + 1), &number)) {
+        continue;
+      }
+      if (number == static_cast<uint32_t>(port)) inodes.insert("socket:[" + words[9] + "]");
+    }
+  }
+  if (inodes.empty()) return "";
+  std::error_code ignored;
+  for (const auto& process : std::filesystem::directory_iterator("/proc", ignored)) {
+    int pid = 0;
+    if (!absl::SimpleAtoi(process.path().filename().string(), &pid)) continue;
+    std::error_code hidden;
+    for (const auto& fd : std::filesystem::directory_iterator(process.path() / "fd", hidden)) {
+      if (inodes.count(std::filesystem::read_symlink(fd.path(), hidden).string()) == 0) continue;
+      std::string name;
+      std::getline(std::ifstream(process.path() / "comm"), name);
+      return absl::StrCat("pid ", pid, " (", name, ")");
+    }
+  }
+  return "";
 }
 
 }  // namespace sluice

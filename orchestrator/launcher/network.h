@@ -32,4 +32,8 @@ std::string AddressTowards(const std::string& host);
 /// The addresses that the name service has for `host`, empty if none.
 std::vector<std::string> Resolve(const std::string& host);
 
+/// Who listens on a TCP port of this machine: `pid 4121 (python3)`. Empty if nobody does, or it is another user's, which only
+/// root may see.
+std::string OwnerOfPort(int port);
+
 }  // namespace sluice

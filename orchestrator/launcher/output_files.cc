@@ -50,20 +50,30 @@ absl::StatusOr<std::unique_ptr<OutputFiles>> OutputFiles::Create(const std::stri
   std::unique_ptr<OutputFiles> files(new OutputFiles);
   SLUICE_RETURN_IF_ERROR(MakeFolder(directory));
   SLUICE_ASSIGN_OR_RETURN(files->driver_, Open(absl::StrCat(directory, "/driver.log")));
-  const int width = static_cast<int>(absl::StrCat(workers - 1).size());
+  files->directory_ = directory;
+  files->width_ = static_cast<int>(absl::StrCat(workers - 1).size());
   for (int rank = 0; rank < workers; ++rank) {
-    Worker& worker = files->workers_[absl::StrCat("rank ", rank)];
-    worker.folder = absl::StrFormat("%s/gen.1/rank.%0*d", directory, width, rank);
-    SLUICE_RETURN_IF_ERROR(MakeFolder(worker.folder));
-    SLUICE_ASSIGN_OR_RETURN(worker.out, Open(worker.folder + "/stdout"));
-    SLUICE_ASSIGN_OR_RETURN(worker.err, Open(worker.folder + "/stderr"));
+    SLUICE_RETURN_IF_ERROR(files->StartWorker(rank, 1));
   }
   return files;
 }
 
+absl::Status OutputFiles::StartWorker(int rank, int64_t generation) {
+  Worker& worker = workers_[absl::StrCat("rank ", rank)];
+  if (worker.generation == generation) return absl::OkStatus();
+  const std::string folder =
+      absl::StrFormat("%s/gen.%d/rank.%0*d", directory_, generation, width_, rank);
+  SLUICE_RETURN_IF_ERROR(MakeFolder(folder));
+  Worker fresh{generation, folder, nullptr, nullptr};
+  SLUICE_ASSIGN_OR_RETURN(fresh.out, Open(folder + "/stdout"));
+  SLUICE_ASSIGN_OR_RETURN(fresh.err, Open(folder + "/stderr"));
+  worker = std::move(fresh);
+  return absl::OkStatus();
+}
+
 void OutputFiles::Write(const std::string& name, bool is_stderr, absl::string_view line) {
   const auto worker = workers_.find(name);
-  if (worker == workers_.end()) {
+  if (worker == workers_.end() || worker->second.out == nullptr) {
     WriteLine(driver_.get(), absl::StrCat("[", name, "] ", line));
   } else {
     WriteLine((is_stderr ? worker->second.err : worker->second.out).get(), line);
@@ -79,7 +89,9 @@ void OutputFiles::WriteError(const std::string& name, absl::string_view host, in
   if (pid >= 0) json["pid"] = pid;
   const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const auto worker = workers_.find(name);
-  if (worker == workers_.end()) return WriteLine(driver_.get(), text);
+  if (worker == workers_.end() || worker->second.out == nullptr) {
+    return WriteLine(driver_.get(), text);
+  }
   auto file = Open(worker->second.folder + "/error.json");
   if (!file.ok()) {
     SLUICE_LOG(Error, file.status().message());

@@ -104,15 +104,13 @@ absl::Status Start(const proto::RemoteStart& start, Child& child) {
 }
 
 // Waits for `pid`; ends it when standard input or a signal says so.
-int Watch(pid_t pid, int signal_fd) {
+int Watch(pid_t pid, int signal_fd, absl::Duration grace, int hangup_signal) {
   absl::Time kill_at = absl::InfiniteFuture();
-  bool ending = false;
-  const auto end = [&] {
-    if (!ending) {
-      kill(-pid, SIGTERM);
-      kill_at = absl::Now() + absl::Seconds(kRemoteGraceSeconds);
-    }
-    ending = true;
+  bool listening = true;
+  // A signal asks for an end in good order; nobody can order one any more when the launcher is gone.
+  const auto end = [&](int signal, absl::Duration patience) {
+    kill(-pid, signal);
+    kill_at = std::min(kill_at, absl::Now() + patience);
   };
   while (true) {
     int status = 0;
@@ -120,17 +118,22 @@ int Watch(pid_t pid, int signal_fd) {
       kill(-pid, SIGKILL);  // grandchildren in its group, if any
       return ExitCodeOf(status);
     }
-    pollfd fds[] = {{signal_fd, POLLIN, 0}, {ending ? -1 : STDIN_FILENO, POLLIN, 0}};
+    pollfd fds[] = {{signal_fd, POLLIN, 0}, {listening ? STDIN_FILENO : -1, POLLIN, 0}};
     const absl::Duration wait = std::min(kill_at - absl::Now(), absl::Seconds(1));
     poll(fds, 2, std::max(1, static_cast<int>(absl::ToInt64Milliseconds(wait))));
     signalfd_siginfo info;
     while (read(signal_fd, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
-      if (info.ssi_signo != SIGCHLD) end();
+      if (info.ssi_signo != SIGCHLD) end(SIGTERM, grace + absl::Seconds(kRemoteGraceSeconds));
     }
     if (fds[1].revents != 0) {
-      char unused[256];
-      const ssize_t n = read(STDIN_FILENO, unused, sizeof(unused));
-      if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) end();
+      char bytes[256];
+      const ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+      if (std::count(bytes, bytes + std::max<ssize_t>(n, 0), kLeaveByte) > 0)
+        kill(pid, kLeaveSignal);
+      if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+        listening = false;
+        end(hangup_signal, absl::Seconds(kRemoteGraceSeconds));
+      }
     }
     if (absl::Now() >= kill_at) kill(-pid, SIGKILL);
   }
@@ -210,7 +213,8 @@ int RunRemoteExec() {
   if (!start.ok()) return fail(start.status());
   Child child;
   if (const absl::Status status = Start(*start, child); !status.ok()) return fail(status);
-  const int code = Watch(child.pid, signal_fd);
+  const int code = Watch(child.pid, signal_fd, absl::Seconds(start->grace_seconds()),
+                         start->hangup_signal() > 0 ? start->hangup_signal() : SIGTERM);
   close(signal_fd);
   return code;
 }

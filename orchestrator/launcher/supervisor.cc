@@ -58,6 +58,7 @@ Supervisor::Supervisor(Supervisor&& other)
       outcome_(other.outcome_),
       grace_(other.grace_),
       lead_again_(std::move(other.lead_again_)),
+      roster_(other.roster_),
       restarting_(other.restarting_),
       restarts_left_(other.restarts_left_) {}
 
@@ -78,9 +79,62 @@ absl::Status Supervisor::Start(const ChildSpec& spec) {
   SLUICE_LOG(Debug, "started ", spec.name, ", pid ", child->pid);
   Watched watched;
   watched.spec = spec;
-  watched.child = *std::move(child);
-  children_.push_back(std::move(watched));
+  Launch(watched, *std::move(child));
+  const auto ended = std::find_if(children_.begin(), children_.end(), [&](const Watched& one) {
+    return one.spec.name == spec.name && !one.running && one.restart_at == absl::InfiniteFuture();
+  });
+  if (ended == children_.end()) {
+    children_.push_back(std::move(watched));
+  } else {
+    *ended = std::move(watched);
+  }
   return absl::OkStatus();
+}
+
+void Supervisor::Launch(Watched& watched, Child child) {
+  watched.child = std::move(child);
+  watched.running = true;
+  watched.started = absl::Now();
+}
+
+void Supervisor::Retire(const std::string& name, absl::Duration grace) {
+  for (Watched& watched : children_) {
+    if (watched.spec.name != name) continue;
+    watched.retired = true;
+    watched.restart_at = absl::InfiniteFuture();
+    if (!watched.running) return;
+    watched.kill_at = absl::Now() + grace;
+    // On another host remote-exec passes it on.
+    if (watched.child.stdin_fd < 0) {
+      kill(watched.child.pid, kLeaveSignal);
+    } else if (write(watched.child.stdin_fd, &kLeaveByte, 1) != 1) {
+      watched.kill_at = absl::Now();
+    }
+    return;
+  }
+}
+
+// Retired ones that did not leave.
+void Supervisor::KillOverdue() {
+  for (Watched& watched : children_) {
+    if (!watched.running || absl::Now() < watched.kill_at) continue;
+    if (watched.child.stdin_fd >= 0) {  // remote-exec ends it, and has a little time for that
+      SLUICE_LOG(Warning, watched.child.name, " did not leave in time: it is ended");
+      close(std::exchange(watched.child.stdin_fd, -1));
+      watched.kill_at = absl::Now() + kSettle;
+      continue;
+    }
+    SLUICE_LOG(Warning, watched.child.name, " (pid ", watched.child.pid,
+               ") did not leave in time: it is killed");
+    watched.kill_at = absl::InfiniteFuture();
+    kill(-watched.child.pid, SIGKILL);
+  }
+}
+
+// Nobody is started any more.
+bool Supervisor::Ending() const {
+  return outcome_.signal != 0 || settle_until_ != absl::InfiniteFuture() ||
+         kill_at_ != absl::InfiniteFuture() || children_.empty() || !children_.front().running;
 }
 
 bool Supervisor::AnyRunning() const {
@@ -98,9 +152,7 @@ bool Supervisor::AnyFollower() const {
 bool Supervisor::MayRestart(size_t index, int status) const {
   const int code = ExitCodeOf(status);
   const bool hopeless = code == kExitUsage || code == kExitConfig || code == 126 || code == 127;
-  return index > 0 && status != 0 && !hopeless && restarts_left_ > 0 && outcome_.signal == 0 &&
-         settle_until_ == absl::InfiniteFuture() && kill_at_ == absl::InfiniteFuture() &&
-         children_.front().running;
+  return index > 0 && status != 0 && !hopeless && restarts_left_ > 0 && !Ending();
 }
 
 // At once: members look for it only for so long.
@@ -115,8 +167,7 @@ bool Supervisor::RestartLead(int status) {
   Watched& lead = children_.front();
   SLUICE_LOG(Warning, lead.child.name, " (pid ", lead.child.pid, ") ", DescribeWaitStatus(status),
              "; started it again, pid ", child->pid);
-  lead.child = *std::move(child);
-  lead.running = true;
+  Launch(lead, *std::move(child));
   return true;
 }
 
@@ -125,6 +176,14 @@ void Supervisor::RestartDue() {
     if (watched.restart_at > absl::Now()) continue;
     watched.restart_at = absl::InfiniteFuture();
     if (!children_.front().running || outcome_.signal != 0) continue;
+    if (roster_ != nullptr) {
+      std::optional<ChildSpec> spec = roster_->Again(watched.spec.name);
+      if (!spec.has_value()) {
+        watched.restart_at = absl::Now() + kAskAgain;
+        continue;
+      }
+      watched.spec = *std::move(spec);
+    }
     auto child = StartChild(watched.spec);
     if (!child.ok()) {
       SLUICE_LOG(Error, child.status().message());
@@ -132,8 +191,7 @@ void Supervisor::RestartDue() {
     }
     SLUICE_LOG(Info, "started ", watched.spec.name, " again, pid ", child->pid, "; ",
                restarts_left_, " restarts left");
-    watched.child = *std::move(child);
-    watched.running = true;
+    Launch(watched, *std::move(child));
   }
 }
 
@@ -184,21 +242,24 @@ void Supervisor::Reap() {
     Drain(watched, true, true);
     if (watched.child.stdin_fd >= 0) close(std::exchange(watched.child.stdin_fd, -1));
     kill(-watched.child.pid, SIGKILL);  // grandchildren in its group, if any
-    if (i == 0) outcome_.lead_code = ExitCodeOf(status);
+    if (i == 0) {
+      outcome_.lead_code = ExitCodeOf(status);
+      outcome_.lead_killed = WIFSIGNALED(status);
+    }
     SLUICE_LOG(Debug, watched.child.name, " (pid ", watched.child.pid, ") ",
                DescribeWaitStatus(status));
     if (i == 0 && RestartLead(status)) continue;
-    if (MayRestart(i, status)) {
+    const bool again = !watched.retired && MayRestart(i, status);
+    if (again) {
       --restarts_left_;
-      const absl::Duration pause =
-          std::min(kMostPause, kRestartPause * (1 << std::min(watched.restarts, 10)));
+      const absl::Duration pause = watched.pause.Next(absl::Now() - watched.started);
       watched.restart_at = absl::Now() + pause;
-      ++watched.restarts;
-      SLUICE_LOG(Warning, watched.child.name, " (pid ", watched.child.pid, ") ",
+      SLUICE_LOG(Warning, "SL2103 ", watched.child.name, " (pid ", watched.child.pid, ") ",
                  DescribeWaitStatus(status), "; starting it again in ",
                  absl::FormatDuration(pause));
-      continue;
     }
+    if (roster_ != nullptr) roster_->OnEnded(watched.spec.name, status, again);
+    if (again || watched.retired) continue;
     // Without its lead nothing can go on, however that ended.
     if (i == 0 || (status != 0 && (!restarting_ || !AnyFollower())))
       settle_until_ = std::min(settle_until_, absl::Now() + kSettle);
@@ -250,7 +311,10 @@ void Supervisor::Poll(absl::Duration timeout, int extra_fd, bool* extra_ready) {
   }
   const absl::Time now = absl::Now();
   absl::Duration wait = std::min({timeout, settle_until_ - now, kill_at_ - now});
-  for (const Watched& watched : children_) wait = std::min(wait, watched.restart_at - now);
+  for (const Watched& watched : children_) {
+    wait = std::min({wait, watched.restart_at - now, watched.kill_at - now});
+  }
+  if (roster_ != nullptr) wait = std::min(wait, kTick);
   wait = std::max(absl::ZeroDuration(), std::min(wait, absl::Seconds(1)));
   poll(fds.data(), fds.size(), static_cast<int>(absl::ToInt64Milliseconds(wait)) + 1);
 
@@ -264,6 +328,8 @@ void Supervisor::Poll(absl::Duration timeout, int extra_fd, bool* extra_ready) {
   }
   Reap();
   RestartDue();
+  KillOverdue();
+  if (roster_ != nullptr && !Ending()) roster_->OnTick(*this);
   if (extra_ready != nullptr) *extra_ready = extra_fd >= 0 && fds[1].revents != 0;
 
   if (absl::Now() >= settle_until_) {

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "orchestrator/launcher/child_process.h"
+#include "orchestrator/launcher/restart_pause.h"
 
 namespace sluice {
 
@@ -26,14 +27,28 @@ class LineSplitter {
   std::string rest_;
 };
 
+class Supervisor;
+
+/// Decides who runs, and where, while children come and go. Called from Supervisor::Wait.
+class Roster {
+ public:
+  virtual ~Roster() = default;
+  /// `name` has ended. \param again  it is to be started again
+  virtual void OnEnded(const std::string& name, int status, bool again) = 0;
+  /// The pause before `name` is started again is over. \return how; nullopt: there is no place for it, ask again
+  virtual std::optional<ChildSpec> Again(const std::string& name) = 0;
+  /// Several times a second while nothing ends the job. May start and retire children.
+  virtual void OnTick(Supervisor& supervisor) = 0;
+};
+
 /// Starts children, forwards what they write, waits for them, and leaves none behind.
 ///
 ///     running --(a child ends badly, and is not started again)--> settling --(kSettle)--> SIGTERM --(kKill)--> SIGKILL
 ///        \______(all children ended)_____\__________________________\_______________> over
 ///
-/// With restarts, a child that was killed or crashed is started again after a pause that doubles with each of its
-/// restarts, from kRestartPause to kMostPause; the others go on. The lead only if there is a way, and none that ended because its
-/// command line or configuration is wrong. When none is left to go on, that ends everything.
+/// With restarts, a child that was killed or crashed is started again after a RestartPause; the others go on. The lead
+/// only if there is a way, and none that ended because its command line or configuration is wrong. When none is left
+/// to go on, that ends everything.
 ///
 /// The first signal (INT, TERM, HUP) goes to the lead child (the coordinator), which ends the job for all; a
 /// second one kills at once. SIGUSR1 goes to
@@ -42,8 +57,8 @@ class Supervisor {
  public:
   static constexpr absl::Duration kSettle = absl::Seconds(7);
   static constexpr absl::Duration kKill = absl::Seconds(1);
-  static constexpr absl::Duration kRestartPause = absl::Milliseconds(200);
-  static constexpr absl::Duration kMostPause = absl::Seconds(10);
+  static constexpr absl::Duration kTick = absl::Milliseconds(100);      ///< of a roster
+  static constexpr absl::Duration kAskAgain = absl::Milliseconds(500);  ///< for a place
 
   /// How everything ended.
   struct Outcome {
@@ -52,6 +67,7 @@ class Supervisor {
     pid_t culprit_pid = -1;
     int culprit_status = 0;        ///< as waitpid gave it
     int lead_code = 0;             ///< the lead child's exit code, 128 + signal if killed
+    bool lead_killed = false;      ///< by a signal
     int signal = 0;                ///< that the user sent, 0 if none
     bool stopped_by_user = false;  ///< the lead still ran when the signal came
   };
@@ -70,6 +86,9 @@ class Supervisor {
   /// The lead is started again too, as `spec`, when it was killed or crashed. Counts as a restart.
   void AllowLeadRestart(ChildSpec spec) { lead_again_ = std::move(spec); }
 
+  /// From now on `roster` is asked where a child is started again. \param roster  must outlive Wait
+  void SetRoster(Roster* roster) { roster_ = roster; }
+
   /// How long the lead may take to end the job after the first signal, beyond kSettle.
   void SetGrace(absl::Duration grace) { grace_ = grace; }
 
@@ -78,8 +97,12 @@ class Supervisor {
     line_sink_ = std::move(sink);
   }
 
-  /// The first one started is the lead.
+  /// The first one started is the lead. A name may be used again once its child has ended.
   absl::Status Start(const ChildSpec& spec);
+
+  /// Tells a child to leave in good order (kLeaveSignal), and kills it after `grace`. It is not started again,
+  /// and however it ends is nobody's fault.
+  void Retire(const std::string& name, absl::Duration grace);
 
   /// Reads one line from `fd`, forwarding output meanwhile.
   /// \error kAborted           a child or the user ended things before
@@ -95,8 +118,11 @@ class Supervisor {
     Child child;
     LineSplitter out, err;
     bool running = true;
-    int restarts = 0;
+    absl::Time started = absl::InfinitePast();
+    RestartPause pause;
     absl::Time restart_at = absl::InfiniteFuture();
+    bool retired = false;
+    absl::Time kill_at = absl::InfiniteFuture();  // of a retired one
   };
 
   explicit Supervisor(int signal_fd) : signal_fd_(signal_fd) {}
@@ -105,6 +131,9 @@ class Supervisor {
   void Reap();
   bool MayRestart(size_t index, int status) const;
   void RestartDue();
+  void KillOverdue();
+  void Launch(Watched& watched, Child child);
+  bool Ending() const;
   bool RestartLead(int status);
   void OnSignal(int signal);
   void SignalAll(int signal);
@@ -117,6 +146,7 @@ class Supervisor {
   Outcome outcome_;
   absl::Duration grace_;
   std::optional<ChildSpec> lead_again_;
+  Roster* roster_ = nullptr;
   bool restarting_ = false;
   int restarts_left_ = 0;
   absl::Time culprit_ended_;

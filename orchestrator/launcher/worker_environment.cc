@@ -127,8 +127,9 @@ Environment WorkerEnvironment(const WorkerFacts& facts, const Environment& ours)
   set(absl::StrCat(facts.coordinator_host, ":", facts.coordinator_port),
       {"SLUICE_COORDINATOR_ADDR"});
   set(facts.job_id, {"SLUICE_JOB_ID", "TORCHELASTIC_RUN_ID"});
-  set("1", {"SLUICE_GENERATION", "PYTHONUNBUFFERED"});
-  set("0", {"TORCHELASTIC_RESTART_COUNT"});
+  set("1", {"PYTHONUNBUFFERED"});
+  set(absl::StrCat(facts.generation), {"SLUICE_GENERATION"});
+  set(absl::StrCat(facts.restarts), {"TORCHELASTIC_RESTART_COUNT"});
   set(absl::StrCat(facts.max_restarts), {"TORCHELASTIC_MAX_RESTARTS"});
   set("False", {"TORCHELASTIC_USE_AGENT_STORE"});
   set("default", {"ROLE_NAME"});

@@ -42,6 +42,8 @@ struct WorkerFacts {
   std::string coordinator_port;
   bool elastic = false;
   int max_restarts = 0;
+  int64_t generation = 1;         ///< the earliest that it can take part in
+  int restarts = 0;               ///< how often it was started before
   std::string network_interface;  ///< the one to use, empty = any
 };
 

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "actors/recording_observer.h"
 #include "base/exit_codes.h"
 #include "gmock/gmock.h"
@@ -152,7 +153,9 @@ TEST_F(CoordinatorStateTest, AnotherProtocolIsRefusedWithBothVersions) {
   Make(2, 0);
   proto::Join join = JoinOf(proto::ROLE_WORKER, 0);
   join.set_protocol_version(kProtocolVersion + 1);
-  EXPECT_THAT(Refusal(state_->OnJoin(0, join)), HasSubstr("protocol version 3"));
+  EXPECT_THAT(Refusal(state_->OnJoin(0, join)),
+              HasSubstr(absl::StrCat("protocol version ", kProtocolVersion + 1,
+                                     ", the coordinator speaks ", kProtocolVersion)));
 }
 
 TEST_F(CoordinatorStateTest, AnotherJobIsRefusedWithBothIds) {
@@ -443,6 +446,42 @@ TEST_F(ElasticTest, AStopThatALossInterruptsIsAskedOfTheNextGeneration) {
   EXPECT_EQ(agreed.then(), proto::Boundary::THEN_LEAVE);
 }
 
+TEST_F(ElasticTest, AWorkerThatLeavesAloneIsShutDownAndTheOthersGoOn) {
+  proto::Leave leave;
+  *leave.mutable_envelope() = EnvelopeOf(1);
+  leave.set_alone(true);
+  leave.set_reason("its host is removed");
+  const std::vector<Outgoing> holds = state_->OnLeave(1, leave);
+  ASSERT_EQ(Count<proto::Hold>(holds), 2);
+  state_->OnHeld(0, HeldAt(holds, 0));
+  state_->OnHeld(1, HeldAt(holds, 0));
+  const std::vector<Outgoing> left = state_->OnJoin(1, JoinOf(proto::ROLE_WORKER, 1));
+  ASSERT_EQ(Count<proto::Shutdown>(left), 1);
+  EXPECT_EQ(left.front().to, 1);
+  state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0));
+  EXPECT_EQ(Count<proto::StartGeneration>(state_->OnJoin(2, JoinOf(proto::ROLE_PROFILER, 0))), 2);
+  EXPECT_TRUE(observer_.ends.empty());
+}
+
+TEST_F(ElasticTest, ASilentRankIsDroppedInLessThanFiveSeconds) {
+  for (int tick = 0; tick < 49; ++tick) {
+    now_ += absl::Milliseconds(100);
+    for (int rank = 0; rank < 2; ++rank) {
+      if (rank == 1 && tick > 0) continue;  // it was heard of once
+      proto::Heartbeat beat;
+      *beat.mutable_envelope() = EnvelopeOf(1);
+      beat.set_rank(rank);
+      beat.set_phase(proto::WORK_PHASE_COMPUTE);
+      state_->OnHeartbeat(rank, beat);
+    }
+    state_->OnTick();
+  }
+  ASSERT_EQ(observer_.regroups.size(), 1u);
+  EXPECT_THAT(observer_.regroups[0],
+              testing::AllOf(HasSubstr("rank 1 (host node01, pid 101) is gone"),
+                             HasSubstr("world.dead_after_seconds")));
+}
+
 TEST_F(ElasticTest, AStopBetweenGenerationsWaitsForTheNextOneButNoLongerThanTheGrace) {
   state_->OnLost(1, "killed");
   EXPECT_EQ(Count<proto::Failure>(state_->OnStopRequest("stopped by SIGTERM", 143, true)), 0);
@@ -636,6 +675,33 @@ TEST_F(CoordinatorStateTest, AStopThatTakesLongerThanItsGraceEndsTheJob) {
   now_ += absl::Seconds(26);
   EXPECT_EQ(Count<proto::Failure>(state_->OnTick()), 2);
   EXPECT_EQ(state_->exit_code(), kExitTerminated);
+}
+
+TEST_F(CoordinatorStateTest, ASignalToAWorkerStopsTheJobOnce) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::Leave leave;
+  *leave.mutable_envelope() = EnvelopeOf(1);
+  *leave.mutable_process() = JoinOf(proto::ROLE_WORKER, 1).process();
+  leave.set_reason("stopped by SIGTERM");
+  leave.set_exit_code(kExitTerminated);
+  EXPECT_EQ(Count<proto::Hold>(state_->OnLeave(1, leave)), 2);
+  EXPECT_TRUE(state_->OnLeave(0, leave).empty());
+  now_ += absl::Seconds(26);
+  state_->OnTick();
+  EXPECT_THAT(FailureCause(), HasSubstr("stopped by SIGTERM to rank 1 (host node01, pid 101)"));
+  EXPECT_EQ(state_->exit_code(), kExitTerminated);
+}
+
+TEST_F(CoordinatorStateTest, NobodyLeavesAJobAloneThatIsNotElastic) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::Leave leave;
+  *leave.mutable_envelope() = EnvelopeOf(1);
+  leave.set_alone(true);
+  EXPECT_EQ(Count<proto::Hold>(state_->OnLeave(1, leave)), 2);
+  now_ += absl::Seconds(26);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnTick()), 2);
 }
 
 TEST_F(CoordinatorStateTest, ASecondStopRequestEndsTheJobAtOnce) {

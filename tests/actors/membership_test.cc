@@ -118,7 +118,11 @@ TEST_F(MembershipTest, BelowTheMinimumItWaitsUntilTheTimeout) {
   Make(2, 2);
   JoinAll(2);
   membership_->OnLost(1, "killed", now_);
+  EXPECT_EQ(membership_->TakeWaiting(now_), "");  // on its way
   EXPECT_TRUE(Join(0, 0, 5).empty());
+  EXPECT_EQ(membership_->TakeWaiting(now_),
+            "SL1050 1 of at least 2 workers are left: waiting for 1 more, for 10m at most");
+  EXPECT_EQ(membership_->TakeWaiting(now_), "");
   now_ += options_.elastic_timeout - absl::Seconds(1);
   EXPECT_TRUE(membership_->OnTick(now_).empty());
   now_ += absl::Seconds(2);
@@ -270,6 +274,85 @@ TEST_F(MembershipTest, ANewCoordinatorGoesOnWithTheMembersThatAreThere) {
   EXPECT_THAT(start->ranks_to_sync, ElementsAre(0));
 }
 
+TEST_F(MembershipTest, AWorkerThatWantsToLeaveIsLetGoAtABoundaryAndTheOthersGoOn) {
+  Make(3, 1);
+  JoinAll(3);
+  const Orders hold = membership_->OnLeave(1, "its host is removed", now_);
+  ASSERT_NE(Find<Membership::Hold>(hold), nullptr);
+  const int64_t serial = Find<Membership::Hold>(hold)->serial;
+  for (int id : {0, 1}) EXPECT_TRUE(membership_->OnHeld(id, serial, 7, now_).empty());
+  const Orders agreed = membership_->OnHeld(2, serial, 7, now_);
+  ASSERT_NE(Find<Membership::Boundary>(agreed), nullptr);
+  EXPECT_THAT(Find<Membership::Boundary>(agreed)->reason,
+              HasSubstr("rank 1 (host node1, pid 101) leaves"));
+  const Orders left = Join(1, 1, 8);
+  const auto* dismissed = Find<Membership::Dismiss>(left);
+  ASSERT_NE(dismissed, nullptr);
+  EXPECT_EQ(dismissed->member, 1);
+  EXPECT_TRUE(dismissed->asked);
+  EXPECT_TRUE(Join(0, 0, 8).empty());
+  const Orders orders = Join(2, 2, 8);
+  const auto* start = Find<Membership::Start>(orders);
+  ASSERT_NE(start, nullptr);
+  EXPECT_THAT(start->workers, ElementsAre(0, 2));
+  EXPECT_EQ(start->start_step, 8);
+  EXPECT_EQ(membership_->resets(), 0);
+}
+
+TEST_F(MembershipTest, TheLastHolderOfTheStateStaysUntilAnotherRankHasIt) {
+  Make(1, 1);
+  JoinAll(1);
+  EXPECT_TRUE(membership_->OnLeave(0, "its host is removed", now_).empty());
+  const Orders hold = Join(1, 1);
+  ASSERT_NE(Find<Membership::Hold>(hold), nullptr);
+  const Orders agreed = membership_->OnHeld(0, Find<Membership::Hold>(hold)->serial, 4, now_);
+  EXPECT_EQ(Find<Membership::Boundary>(agreed)->reason, "others join");
+  const Orders both = Join(0, 0, 5);
+  ASSERT_NE(Find<Membership::Start>(both), nullptr);
+  EXPECT_THAT(Find<Membership::Start>(both)->workers, ElementsAre(0, 1));
+  // Now the other one has it.
+  const auto* again = Find<Membership::Hold>(both);
+  ASSERT_NE(again, nullptr);
+  membership_->OnHeld(0, again->serial, 5, now_);
+  EXPECT_NE(Find<Membership::Boundary>(membership_->OnHeld(1, again->serial, 5, now_)), nullptr);
+  EXPECT_TRUE(Join(1, 1, 6).empty());
+  const Orders orders = Join(0, 0, 6);
+  EXPECT_NE(Find<Membership::Dismiss>(orders), nullptr);
+  ASSERT_NE(Find<Membership::Start>(orders), nullptr);
+  EXPECT_THAT(Find<Membership::Start>(orders)->workers, ElementsAre(1));
+}
+
+TEST_F(MembershipTest, AtTheMaximumNewcomersTakeThePlaceOfThoseThatLeave) {
+  Make(2, 1, 2);
+  JoinAll(2);
+  Orders orders = membership_->OnLeave(0, "their host is removed", now_);
+  const auto* hold = Find<Membership::Hold>(orders);
+  ASSERT_NE(hold, nullptr);
+  const int64_t serial = hold->serial;
+  membership_->OnLeave(1, "their host is removed", now_);
+  Join(5, 2);
+  Join(6, 3);
+  for (int id : {0, 1}) membership_->OnHeld(id, serial, 3, now_);
+  Join(0, 0, 4);
+  orders = Join(1, 1, 4);
+  const auto* start = Find<Membership::Start>(orders);
+  ASSERT_NE(start, nullptr);
+  EXPECT_THAT(start->workers, ElementsAre(0, 5));  // one must hold the state
+  const auto* dismissed = Find<Membership::Dismiss>(orders);
+  ASSERT_NE(dismissed, nullptr);
+  EXPECT_EQ(dismissed->member, 1);
+  EXPECT_NE(Find<Membership::Hold>(orders), nullptr);  // for the other one
+}
+
+TEST_F(MembershipTest, AProfilerMayLeaveAtOnce) {
+  Make(2, 1, 0, 1);
+  JoinAll(2);
+  Join(9, 0, 0, proto::ROLE_PROFILER);
+  const Orders orders = membership_->OnLeave(9, "its host is removed", now_);
+  EXPECT_NE(Find<Membership::Dismiss>(orders), nullptr);
+  EXPECT_NE(Find<Membership::NoProfiler>(orders), nullptr);
+}
+
 /// A cluster of simulated processes around one Membership, under a random schedule of deaths, joins, broken
 /// links and late messages. A step is a barrier: a rank completes it once every rank of its generation has
 /// begun it.
@@ -364,7 +447,7 @@ class Cluster {
     }
     if (alive.empty()) return;
     const int victim = alive[Draw(static_cast<int>(alive.size()))];
-    switch (Draw(4)) {
+    switch (Draw(5)) {
       case 0:
       case 1: {  // dies; the coordinator hears of it later; a launcher starts it again
         Proc& proc = procs_[victim];
@@ -375,6 +458,9 @@ class Cluster {
       }
       case 2:
         Obey(membership_->OnTrouble("a link broke", now_));
+        break;
+      case 3:
+        Obey(membership_->OnLeave(victim, "its host is removed", now_));
         break;
       default:
         if (options_.max_workers != options_.workers) {
@@ -491,6 +577,8 @@ class Cluster {
           Post(id, message);
         }
       } else if (const auto* dismiss = std::get_if<Membership::Dismiss>(&order)) {
+        const Proc& gone = procs_.at(dismiss->member);
+        if (dismiss->asked && gone.in && IsWorker(gone)) error_ = "let go in the middle of a step";
         procs_.at(dismiss->member).alive = false;
       } else if (const auto* fail = std::get_if<Membership::Fail>(&order)) {
         failed_ = true;

@@ -278,6 +278,26 @@ TEST_F(Cluster, AShutdownIsAskedForOnce) {
   EXPECT_EQ(shutdowns, 1) << Texts();
 }
 
+TEST_F(Cluster, ASilentRankIsToGoOnceItIsDeadAndAStalledOneIsNot) {
+  StallDetector::Options options;
+  options.dead_after = absl::Seconds(4.5);
+  Start(3, options);
+  TrainEvenly(10);
+  Set(2, proto::WORK_PHASE_DATA);
+  Set(0, proto::WORK_PHASE_REDUCE, {1, 2}, 0);
+  workers_[1].beats = false;
+  const absl::Time last = now_;
+  Pass(20);
+  std::vector<int> gone;
+  for (const Finding& finding : findings_) {
+    if (!finding.shutdown) continue;
+    gone.push_back(finding.rank);
+    EXPECT_LE(finding.lasted, absl::Seconds(4.6));
+    EXPECT_THAT(finding.text, HasSubstr("longer than world.dead_after_seconds"));
+  }
+  EXPECT_THAT(gone, testing::ElementsAre(1)) << last;
+}
+
 TEST_F(Cluster, ARankThatIsThroughOwesNothing) {
   Start(2);
   TrainEvenly(10);

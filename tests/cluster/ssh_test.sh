@@ -57,6 +57,30 @@ wait "$launcher" || status=$?
 grep -q "rank 3" "$scratch/death.log" || fail "rank 3 is not named: $(cat "$scratch/death.log")"
 gone_within 10 "$scratch/death"
 
+echo "hosts come and go: workers over there start, and leave when they are told to"
+said() {  # WORDS: waits until the elastic job has said them
+  local tries
+  for ((tries = 0; tries < 900; tries++)); do
+    ! grep -q -- "$1" "$scratch/elastic.log" || return 0
+    sleep 0.1
+  done
+  fail "no \"$1\" after 90 s: $(cat "$scratch/elastic.log")"
+}
+echo 10.77.0.2:1 > "$scratch/hosts"
+ip netns exec c-h0 "$orchestrator" run -np 1 --min-np 1 --host-discovery-script "cat '$scratch/hosts'" -p 2222 \
+  -i "$keys/user" --set training.steps=100000 --run-directory "$scratch/elastic" "$job" > "$scratch/elastic.log" 2>&1 &
+launcher=$!
+training_begins "$scratch/elastic"
+printf '10.77.0.2:1\n10.77.0.3:1\n' > "$scratch/hosts"
+said "generation 2: 2 workers"
+echo 10.77.0.3:1 > "$scratch/hosts"
+said "rank 0 .* leaves the job"
+said "generation 3: 1 worker"
+! grep -q "did not leave in time" "$scratch/elastic.log" || fail "it was ended: $(cat "$scratch/elastic.log")"
+kill "$launcher"
+wait "$launcher" || fail "the elastic job did not stop in good order: $(cat "$scratch/elastic.log")"
+gone_within 10 "$scratch/elastic"
+
 check_error() {  # CODE WORDS ARGUMENTS...
   local code=$1 words=$2 status=0 text
   shift 2

@@ -141,6 +141,20 @@ def a_frozen_worker_is_dropped_and_the_job_goes_on():
     job.close()
 
 
+def a_worker_that_is_asked_to_leaves_alone_and_nothing_is_lost():
+    job = Job(3, SETS, flags=["--min-np", "1"])
+    job.wait_for_step(20)
+    os.kill([pid for pid, name in job.children().items() if name == "worker 0"][0], signal.SIGUSR2)
+    job.wait(HANGS)
+    generations = check_whole(job)
+    check([one["world_size"] for one in generations] == [3, 2], generations)
+    check(slots(generations[1]) == [1, 2] and generations[1]["ranks_synced"] == [], generations)
+    first = job.events("regroup")[0]
+    check(first["lost"] == [] and "rank 0 (host" in first["reason"] and "leaves" in first["reason"], first)
+    check("starting it again" not in job.stderr(), job.stderr())
+    job.close()
+
+
 def the_profiler_killed_holds_nobody_up():
     job = Job(2, SETS + ["training.steps=200"], flags=["--min-np", "1", "--max-restarts", "0"])
     job.wait_for_step(20)
@@ -191,5 +205,6 @@ def a_worker_that_always_dies_at_one_step_ends_the_job():
 run_tests([a_middle_worker_killed_is_back, rank_0_killed_is_back_as_the_last, two_killed_at_once_are_back,
            without_restarts_the_job_goes_on_with_fewer, at_the_minimum_the_others_wait_for_the_restart,
            below_the_minimum_the_job_ends_with_75, a_frozen_worker_is_dropped_and_the_job_goes_on,
+           a_worker_that_is_asked_to_leaves_alone_and_nothing_is_lost,
            the_profiler_killed_holds_nobody_up, the_profiler_comes_back_and_plans_again,
            the_reset_limit_ends_the_job, a_worker_that_always_dies_at_one_step_ends_the_job])

@@ -79,6 +79,31 @@ def a_frozen_worker_is_named_and_nothing_stays():
     job.close()
 
 
+def a_signal_to_one_worker_stops_all_at_the_same_step():
+    job = Job(3, ENDLESS)
+    job.wait_for_step(3)
+    pid = [pid for pid, name in job.children().items() if name == "worker 1"][0]
+    os.kill(pid, signal.SIGTERM)
+    job.wait_gone(60)
+    check(job.process.returncode == 0, f"{job.process.returncode}, not 0:\n{job.stderr()}")
+    summary = job.summary()
+    check(summary["failed"] is False and "stopped by SIGTERM to rank 1 (host" in summary["stopped_by"], summary)
+    check(f"pid {pid})" in summary["stopped_by"], summary)
+    check(os.path.isfile(os.path.join(summary["checkpoint"], "manifest.pb.json")), summary)
+    check([line["step"] for line in job.steps()] == list(range(summary["steps"])), job.steps()[-1])
+    job.close()
+
+
+def a_signal_to_one_worker_without_grace_ends_with_143():
+    job = Job(2, ENDLESS + ["checkpoint.grace_seconds=0"])
+    job.wait_for_step(3)
+    os.kill([pid for pid, name in job.children().items() if name == "worker 0"][0], signal.SIGTERM)
+    job.wait_gone(60)
+    check(job.process.returncode == 143, f"{job.process.returncode}, not 143:\n{job.stderr()}")
+    check("stopped by SIGTERM to rank 0 (host" in job.summary()["cause"], job.summary())
+    job.close()
+
+
 def missing_data_is_named_and_ends_the_job():
     job = Job(2, SMALL + ["data.path=/no/such/folder"])
     job.wait_gone(60)
@@ -99,6 +124,7 @@ def a_diverging_loss_is_named_with_rank_and_step():
 
 run_tests([interrupt_writes_a_checkpoint_and_ends_with_0, terminate_writes_a_checkpoint_and_ends_with_0,
            without_grace_interrupt_ends_with_130, without_grace_terminate_ends_with_143,
-           a_second_interrupt_kills_at_once,
+           a_second_interrupt_kills_at_once, a_signal_to_one_worker_stops_all_at_the_same_step,
+           a_signal_to_one_worker_without_grace_ends_with_143,
            a_frozen_worker_is_named_and_nothing_stays, missing_data_is_named_and_ends_the_job,
            a_diverging_loss_is_named_with_rank_and_step])

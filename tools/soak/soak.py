@@ -6,7 +6,10 @@ and frozen, one fault after the other, until it is through by itself.
 
 First the same job runs without faults: its accuracy is what the other one's is compared with.
 Faults: kill (one worker), kill two (workers, at once), freeze (SIGSTOP until it is dropped, then SIGCONT),
-pause (SIGSTOP for 2 s at the most: nobody may be dropped), profiler (killed). Ends with 1 if a check fails.
+pause (SIGSTOP for 2 s at the most: nobody may be dropped), profiler (killed), coordinator (killed), network (a host is cut
+off for 5.5 to 8 s). Ends with 1 if a check fails. Hosts need root: tools/soak/hosts.sh makes three in network namespaces,
+
+    bazel run //tools/soak:hosts -- --minutes 3 --kinds network,kill
 """
 
 import argparse
@@ -15,13 +18,14 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.abspath("tests/e2e"))
 from cluster import SMALL, Job, check  # noqa: E402
 
-KINDS = {"kill": 4, "kill two": 2, "freeze": 1, "pause": 2, "profiler": 1}  # by weight
+KINDS = {"kill": 4, "kill two": 2, "freeze": 1, "pause": 2, "profiler": 1, "coordinator": 1, "network": 2}  # by weight
 # Time that a fault may take until it is noticed, and until everybody is back, before it counts as a hang.
 HANGS = 180
 
@@ -32,7 +36,10 @@ def parse():
     parser.add_argument("--steps", type=int, default=0, help="length in steps, instead")
     parser.add_argument("--np", type=int, default=4)
     parser.add_argument("--faults", type=int, default=0, help="at most; 0 = as many as there is time for")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="comma list of: " + ", ".join(KINDS))
+    parser.add_argument("--kinds", default="", help="comma list of: " + ", ".join(KINDS) + " (all, network only with hosts)")
+    parser.add_argument("--hosts", default="", help="as -H of orchestrator run takes them; each but the first is a "
+                        "namespace c-hI with the address 10.77.0.(I+1)")
+    parser.add_argument("--ssh-key", default="", help="for them, port 2222")
     parser.add_argument("--gap", type=float, default=5, help="seconds between faults, at most")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--margin", type=float, default=0.05, help="of accuracy")
@@ -59,8 +66,14 @@ def delay():
     return [f"fault: delay, at_step: 0, rank: 0, milliseconds: {ARGS.step_milliseconds}, for_steps: 1000000"]
 
 
+def hosts():
+    if not ARGS.hosts:
+        return []
+    return ["-H", ARGS.hosts, "-p", "2222", "-i", ARGS.ssh_key]
+
+
 def without_faults(steps, chaos):
-    job = Job(ARGS.np, settings(steps), chaos=chaos)
+    job = Job(ARGS.np, settings(steps), chaos=chaos, flags=hosts())
     check(job.wait(3600) == 0, job.stderr())
     summary = job.summary()
     job.close()
@@ -114,6 +127,12 @@ def send(pids, number):
             pass
 
 
+def cut_off(namespace, seconds):
+    subprocess.run(["ip", "-n", namespace, "link", "set", "net0", "down"], check=True)
+    time.sleep(seconds)
+    subprocess.run(["ip", "-n", namespace, "link", "set", "net0", "up"], check=True)
+
+
 def strike(job, events):
     """One fault, until everybody is back. None: the job was over before it showed."""
     generation = events.generation()
@@ -122,12 +141,19 @@ def strike(job, events):
     victims = RANDOM.sample(workers, min(2, ARGS.np - 1) if kind == "kill two" else 1)
     if kind == "profiler":
         victims = [one for one in generation["processes"] if one["role"] == "profiler"]
+    if kind == "coordinator":
+        victims = [{"role": name, "slot": 0, "pid": pid} for pid, name in job.children().items() if name == "coordinator"]
+    if kind == "network":
+        victims = [{"role": "host", "slot": RANDOM.randrange(1, ARGS.hosts.count(",") + 1), "pid": 0}]
     pids = [one["pid"] for one in victims]
     # The events' own clock; what is told of slots and steps is for people.
     begin = time.time()
     fault = {"kind": kind, "slots": [one["slot"] for one in victims], "time": begin}
     say(f"{kind}: " + ", ".join(f"{one['role']} {one['slot']} (pid {one['pid']})" for one in victims))
-    send(pids, signal.SIGSTOP if kind in ("freeze", "pause") else signal.SIGKILL)
+    if kind == "network":
+        cut_off(f"c-h{victims[0]['slot']}", RANDOM.uniform(5.5, 8))
+    else:
+        send(pids, signal.SIGSTOP if kind in ("freeze", "pause") else signal.SIGKILL)
     if kind == "pause":
         time.sleep(RANDOM.uniform(0.2, 2))
         send(pids, signal.SIGCONT)
@@ -139,6 +165,12 @@ def strike(job, events):
         if back is None:
             return None
         return dict(fault, back_seconds=back["time"] - begin)
+    if kind == "coordinator":  # nobody is there to tell of the end
+        again = events.await_after(begin, "generation")
+        back = events.await_after(begin, "generation", is_whole) if again is not None else None
+        if back is None:
+            return None
+        return dict(fault, recovery_seconds=again["time"] - begin, back_seconds=back["time"] - begin)
     lost = events.await_after(begin, "regroup")
     again = events.await_after(begin, "generation") if lost is not None else None
     if kind == "freeze":
@@ -151,7 +183,9 @@ def strike(job, events):
 
 
 def with_faults(steps, chaos):
-    job = Job(ARGS.np, settings(steps), chaos=chaos, flags=["--min-np", "1", "--max-restarts", "100000"])
+    # A host where many processes are killed is no bad host: it is soon used again.
+    job = Job(ARGS.np, settings(steps), chaos=chaos,
+              flags=["--min-np", "1", "--max-restarts", "100000", "--blacklist-cooldown-range", "1", "1", *hosts()])
     events = Events(job)
     faults = []
     job.wait_for_step(5, HANGS)
@@ -222,9 +256,12 @@ def main():
           "once, replicas identical.")
 
 
-WEIGHTS = {kind: KINDS[kind] for kind in ARGS.kinds.split(",") if kind in KINDS}
-if not WEIGHTS or len(WEIGHTS) != len(ARGS.kinds.split(",")):
+WANTED = ARGS.kinds.split(",") if ARGS.kinds else [kind for kind in KINDS if ARGS.hosts or kind != "network"]
+WEIGHTS = {kind: KINDS[kind] for kind in WANTED if kind in KINDS}
+if len(WEIGHTS) != len(WANTED):
     raise SystemExit(f"--kinds {ARGS.kinds}: expected some of {', '.join(KINDS)}")
+if "network" in WEIGHTS and "," not in ARGS.hosts:
+    raise SystemExit("network needs several hosts: tools/soak/hosts.sh")
 try:
     main()
 except AssertionError as error:

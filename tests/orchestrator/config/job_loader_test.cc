@@ -486,6 +486,8 @@ TEST(JobLoader, ElasticLimitsFitTogether) {
               testing::HasSubstr("world.min_size: expected at most world.size, 4, got 5"));
   EXPECT_THAT(ErrorOf("world: {size: 4, min_size: 2, max_size: 3}"),
               testing::HasSubstr("world.max_size: expected at least"));
+  EXPECT_THAT(ErrorOf("world: {size: 4, min_size: 2, cooldown_min_seconds: 5}"),
+              testing::HasSubstr("world.cooldown_max_seconds: expected at least"));
   EXPECT_THAT(ErrorOf("world: {size: 4, max_size: 6}"),
               testing::HasSubstr("set world.min_size too"));
 }

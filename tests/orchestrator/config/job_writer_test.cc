@@ -116,6 +116,8 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     job.mutable_world()->set_size(4);
     job.mutable_world()->set_min_size(2);
     job.mutable_world()->set_max_size(8);
+    job.mutable_world()->set_cooldown_min_seconds(10);
+    job.mutable_world()->set_cooldown_max_seconds(20);
     const std::string yaml = JobToYaml(job);
     const auto back = ParseJob(yaml, JobFormat::kYaml, "written", {});
     ASSERT_TRUE(back.ok()) << back.status() << "\n" << yaml;

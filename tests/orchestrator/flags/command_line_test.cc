@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "orchestrator/flags/number_pair.h"
 
 ABSL_FLAG(int32_t, np, 1, "workers");
 ABSL_FLAG(std::string, H, "", "hosts");
@@ -17,6 +18,7 @@ ABSL_FLAG(bool, v, false, "verbose");
 ABSL_FLAG(double, cycle_time_ms, 1, "pause");
 ABSL_FLAG(uint32_t, ssh_port, 22, "port");
 ABSL_FLAG(absl::Duration, limit, absl::Seconds(1), "time limit");
+ABSL_FLAG(sluice::NumberPair, range, sluice::NumberPair(), "two numbers");
 ABSL_FLAG(bool, not_of_this_command, false, "belongs to another subcommand");
 
 namespace sluice {
@@ -27,7 +29,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr absl::string_view kAllowed[] = {
-    "np", "H", "log-level", "json", "v", "cycle_time_ms", "ssh_port", "limit"};
+    "np", "H", "log-level", "json", "v", "cycle_time_ms", "ssh_port", "limit", "range"};
 
 class CommandLineTest : public testing::Test {
  protected:
@@ -50,6 +52,23 @@ TEST_F(CommandLineTest, DashesAndUnderscoresAreTheSame) {
     ASSERT_TRUE(Parse({spelling, "INFO"}).ok()) << spelling;
     EXPECT_EQ(absl::GetFlag(FLAGS_log_level), "INFO") << spelling;
   }
+}
+
+TEST_F(CommandLineTest, AFlagOfTwoNumbersTakesTwoWordsOrOne) {
+  const auto range = [] {
+    const NumberPair pair = absl::GetFlag(FLAGS_range);
+    return std::vector<double>{pair.first, pair.second};
+  };
+  auto line = Parse({"--range", "10", "100.5", "job.yaml"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_THAT(range(), ElementsAre(10, 100.5));
+  EXPECT_THAT(line->positional, ElementsAre("job.yaml"));
+  ASSERT_TRUE(Parse({"--range=1,2"}).ok());
+  EXPECT_THAT(range(), ElementsAre(1, 2));
+  ASSERT_TRUE(Parse({"--range", "3:4"}).ok());
+  EXPECT_THAT(range(), ElementsAre(3, 4));
+  EXPECT_THAT(ErrorOf({"--range", "10"}), HasSubstr("needs a second number"));
+  EXPECT_THAT(ErrorOf({"--range", "10", "x"}), HasSubstr("expected two numbers"));
 }
 
 TEST_F(CommandLineTest, ValueMayFollowAnEqualsSign) {
@@ -135,7 +154,7 @@ TEST_F(CommandLineTest, UnknownFlagNamesTheNearestOne) {
 TEST_F(CommandLineTest, UnknownFlagWithoutNeighbourListsAllFlags) {
   EXPECT_EQ(ErrorOf({"--quantum"}),
             "unknown flag \"--quantum\". Flags here: -H, --cycle-time-ms, --json, --limit, "
-            "--log-level, -np, --set, --ssh-port, -v");
+            "--log-level, -np, --range, --set, --ssh-port, -v");
 }
 
 TEST_F(CommandLineTest, FlagOfAnotherCommandIsUnknown) {

@@ -112,6 +112,28 @@ TEST(ParseHostFile, AFileWithoutHostsIsAnError) {
   EXPECT_THAT(ReadFile("# nobody\n\n"), HasSubstr("names no host"));
 }
 
+TEST(ParseDiscoveredHosts, TakesEveryFormInTheOrderOfLines) {
+  const DiscoveredHosts found =
+      ParseDiscoveredHosts("b slots=2\n\na:3 # new\r\n[fd00::7]\nd slots=0", 4, "find.sh");
+  EXPECT_EQ(ToString(found.hosts), "b 2, a 3, fd00::7 4, d 0");
+  EXPECT_TRUE(found.problems.empty());
+}
+
+TEST(ParseDiscoveredHosts, NoHostAtAllIsAGoodAnswer) {
+  EXPECT_TRUE(ParseDiscoveredHosts("", 0, "find.sh").problems.empty());
+}
+
+TEST(ParseDiscoveredHosts, AWrongLineIsLeftOutAndToldWithItsNumber) {
+  const DiscoveredHosts found = ParseDiscoveredHosts("a:1\nb:\nc:2\na:4\nd\n", 0, "find.sh");
+  EXPECT_EQ(ToString(found.hosts), "a 1, c 2");
+  ASSERT_EQ(found.problems.size(), 3u);
+  EXPECT_THAT(found.problems[0].message,
+              AllOf(HasSubstr("SL1091 find.sh, line 2 of its output: \"b:\""),
+                    HasSubstr("number missing")));
+  EXPECT_THAT(found.problems[1].message, HasSubstr("line 1 has this host already"));
+  EXPECT_THAT(found.problems[2].message, HasSubstr("--slots-per-host"));
+}
+
 TEST(LoadHostFile, AFileThatIsNotThereHasTheSystemsReason) {
   EXPECT_THAT(std::string(LoadHostFile("/no/such/hosts").status().message()),
               AllOf(HasSubstr("/no/such/hosts"), HasSubstr("No such file")));

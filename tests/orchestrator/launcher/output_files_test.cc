@@ -38,5 +38,21 @@ TEST(OutputFiles, EachRankHasItsOwnWithEqualWidth) {
   EXPECT_EQ(Content(root + "/driver.log"), "[profiler 0] three\n");
 }
 
+TEST(OutputFiles, AWorkerThatIsStartedAgainWritesToItsGeneration) {
+  const std::string root = absl::StrCat(testing::TempDir(), "/again", getpid());
+  auto files = OutputFiles::Create(root, 2);
+  ASSERT_TRUE(files.ok()) << files.status();
+  (*files)->Write("rank 1", false, "first");
+  ASSERT_TRUE((*files)->StartWorker(1, 3).ok());
+  (*files)->Write("rank 1", false, "second");
+  ASSERT_TRUE((*files)->StartWorker(1, 3).ok());  // died before it could take part
+  (*files)->Write("rank 1", false, "third");
+  ASSERT_TRUE((*files)->StartWorker(2, 4).ok());  // new
+  (*files)->Write("rank 2", true, "fourth");
+  EXPECT_EQ(Content(root + "/gen.1/rank.1/stdout"), "first\n");
+  EXPECT_EQ(Content(root + "/gen.3/rank.1/stdout"), "second\nthird\n");
+  EXPECT_EQ(Content(root + "/gen.4/rank.2/stderr"), "fourth\n");
+}
+
 }  // namespace
 }  // namespace sluice

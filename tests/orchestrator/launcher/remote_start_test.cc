@@ -179,6 +179,25 @@ TEST(RemoteExec, ASignalEndsTheChildAsWell) {
   EXPECT_EQ(remote.Wait(), 143);
 }
 
+TEST(RemoteExec, ALeaveByteBecomesItsSignal) {
+  RemoteExec remote;
+  remote.Send(Shell("trap 'exit 9' USR2; echo ready; while :; do sleep 0.05; done"));
+  EXPECT_EQ(remote.ReadLine(), "ready");
+  remote.SendRaw("L");
+  EXPECT_EQ(remote.Wait(), 9);
+}
+
+TEST(RemoteExec, TheMessageChoosesTheSignalOfAHangup) {
+  RemoteExec remote;
+  proto::RemoteStart start =
+      Shell("trap 'exit 4' HUP; trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done");
+  start.set_hangup_signal(SIGHUP);
+  remote.Send(start);
+  EXPECT_EQ(remote.ReadLine(), "ready");
+  remote.CloseInput();
+  EXPECT_EQ(remote.Wait(), 4);
+}
+
 TEST(RemoteExec, KilledHardItTakesTheChildWithIt) {
   RemoteExec remote;
   remote.Send(Shell("echo $$; exec sleep 1000"));

@@ -137,5 +137,81 @@ TEST(Supervisor, ASignalToUsReachesTheLead) {
   EXPECT_EQ(outcome.lead_code, 9);
 }
 
+// Starts children once, on the first tick, and may move them.
+class OneTick : public Roster {
+ public:
+  explicit OneTick(std::function<void(Supervisor&)> act) : act_(std::move(act)) {}
+  void OnEnded(const std::string& name, int status, bool again) override {
+    ended.push_back(name + " " + std::to_string(ExitCodeOf(status)) + (again ? " again" : ""));
+  }
+  std::optional<ChildSpec> Again(const std::string& name) override {
+    if (++asked < 2) return std::nullopt;  // no place yet
+    return Shell(name, "exit 0");
+  }
+  void OnTick(Supervisor& supervisor) override {
+    if (act_ != nullptr) std::exchange(act_, nullptr)(supervisor);
+  }
+  std::vector<std::string> ended;
+  int asked = 0;
+
+ private:
+  std::function<void(Supervisor&)> act_;
+};
+
+TEST(Supervisor, ARosterStartsChildrenWhileOthersRun) {
+  auto supervisor = Supervisor::Create();
+  OneTick roster(
+      [](Supervisor& running) { EXPECT_TRUE(running.Start(Shell("new", "exit 0")).ok()); });
+  supervisor->AllowRestarts(10);
+  supervisor->SetRoster(&roster);
+  ASSERT_TRUE(supervisor->Start(Shell("lead", "sleep 2")).ok());
+  EXPECT_EQ(supervisor->Wait().culprit, "");
+  EXPECT_THAT(roster.ended, ElementsAre("new 0", "lead 0"));
+}
+
+TEST(Supervisor, ARosterSaysHowAChildIsStartedAgainOnceThereIsAPlace) {
+  auto supervisor = Supervisor::Create();
+  OneTick roster(nullptr);
+  supervisor->AllowRestarts(10);
+  supervisor->SetRoster(&roster);
+  ASSERT_TRUE(supervisor->Start(Shell("lead", "sleep 3")).ok());
+  ASSERT_TRUE(supervisor->Start(Shell("other", "exit 1")).ok());
+  supervisor->Wait();
+  EXPECT_EQ(roster.asked, 2);
+  EXPECT_THAT(roster.ended, ElementsAre("other 1 again", "other 0", "lead 0"));
+}
+
+TEST(Supervisor, ARetiredChildIsToldToLeaveAndIsNobodysFault) {
+  auto supervisor = Supervisor::Create();
+  OneTick roster([](Supervisor& running) { running.Retire("other", absl::Seconds(60)); });
+  supervisor->AllowRestarts(10);
+  supervisor->SetRoster(&roster);
+  ASSERT_TRUE(supervisor->Start(Shell("lead", "sleep 3")).ok());
+  ASSERT_TRUE(
+      supervisor->Start(Shell("other", "trap 'exit 7' USR2; while :; do sleep 0.05; done")).ok());
+  EXPECT_EQ(supervisor->Wait().culprit, "");
+  EXPECT_EQ(roster.ended.front().substr(0, 6), "other ");  // 7, or killed before its trap was set
+}
+
+TEST(Supervisor, ARetiredChildThatDoesNotLeaveIsKilledAfterItsGrace) {
+  auto supervisor = Supervisor::Create();
+  OneTick roster([](Supervisor& running) { running.Retire("deaf", absl::Milliseconds(10)); });
+  supervisor->AllowRestarts(10);
+  supervisor->SetRoster(&roster);
+  ASSERT_TRUE(supervisor->Start(Shell("lead", "sleep 3")).ok());
+  ChildSpec deaf = Shell("deaf", "echo ready >&3; sleep 1000");
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  deaf.argv[2] = "trap '' USR2; " + deaf.argv[2];
+  deaf.pass_fd = ends[1];
+  ASSERT_TRUE(supervisor->Start(deaf).ok());
+  close(ends[1]);
+  char byte;
+  ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  close(ends[0]);
+  EXPECT_EQ(supervisor->Wait().culprit, "");
+  EXPECT_EQ(roster.ended.front(), "deaf 137");
+}
+
 }  // namespace
 }  // namespace sluice
