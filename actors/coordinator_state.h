@@ -158,6 +158,7 @@ class CoordinatorState {
     std::string transport_address;
     std::vector<proto::TensorSpec> tensors;
     int64_t total_steps = 0;
+    uint64_t model_file_digest = 0;
     bool done = false;  // with the current generation
   };
 

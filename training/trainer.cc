@@ -1,5 +1,6 @@
 #include "training/trainer.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <xxhash.h>
 
@@ -73,6 +74,7 @@ class TorchTrainer : public Trainer {
   explicit TorchTrainer(Parts parts)
       : parts_(std::move(parts)),
         augmentation_key_(RandomKey(parts_.job.training().seed()).With("augmentation")),
+        dropout_key_(RandomKey(parts_.job.training().seed()).With("dropout")),
         total_steps_(parts_.job.training().steps() > 0
                          ? parts_.job.training().steps()
                          : parts_.sampler.StepsOf(parts_.job.training().epochs())),
@@ -113,6 +115,7 @@ class TorchTrainer : public Trainer {
     const double global_batch = parts_.job.training().global_batch();
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
     auto run = [&]() -> absl::StatusOr<double> {
+      at::manual_seed(dropout_key_.With(step.value).With(parts_.rank.value).value());
       const torch::Tensor loss_sum =
           LossSumOverSamples(parts_.network->forward(batch.inputs), batch);
       const double loss = loss_sum.item<double>() / global_batch;
@@ -131,6 +134,8 @@ class TorchTrainer : public Trainer {
   }
 
   std::vector<absl::Span<float>> FloatBuffers() override { return FloatBuffersOf(*parts_.network); }
+
+  uint64_t ModelFileDigest() const override { return parts_.network->file_digest(); }
 
   uint64_t ParameterChecksum() const override {
     XXH3_state_t* const state = XXH3_createState();
@@ -229,9 +234,15 @@ class TorchTrainer : public Trainer {
  private:
   std::map<std::string, std::string> Metadata(Step completed) const {
     return {{"format", "pt"},
-            {kModel, parts_.job.model().name()},
+            {kModel, ModelName()},
             {kOptimizer, parts_.job.optimizer().kind()},
             {kCompleted, absl::StrCat(completed.value)}};
+  }
+
+  // A model from a file is another one when the file is: what is not trained is only there.
+  std::string ModelName() const {
+    if (parts_.job.model().torchscript().empty()) return parts_.job.model().name();
+    return absl::StrCat("torchscript ", absl::Hex(ModelFileDigest(), absl::kZeroPad16));
   }
 
   SafeTensors ModelState(Step completed) const {
@@ -244,11 +255,10 @@ class TorchTrainer : public Trainer {
 
   absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer) {
     std::map<std::string, std::string> metadata = model.metadata;
-    if (metadata[kModel] != parts_.job.model().name() ||
-        metadata[kOptimizer] != parts_.job.optimizer().kind()) {
+    if (metadata[kModel] != ModelName() || metadata[kOptimizer] != parts_.job.optimizer().kind()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "written for model \"", metadata[kModel], "\" and optimizer \"", metadata[kOptimizer],
-          "\", this job has ", parts_.job.model().name(), " and ", parts_.job.optimizer().kind()));
+          "\", this job has ", ModelName(), " and ", parts_.job.optimizer().kind()));
     }
     int64_t completed = 0;
     if (!absl::SimpleAtoi(metadata[kCompleted], &completed) || completed < 0) {
@@ -292,6 +302,7 @@ class TorchTrainer : public Trainer {
 
   Parts parts_;
   const RandomKey augmentation_key_;
+  const RandomKey dropout_key_;
   int64_t total_steps_;
   std::vector<ParameterInfo> infos_;
   std::optional<GradientHooks> hooks_;

@@ -97,6 +97,7 @@ class Worker {
       tensor.mutable_shape()->Assign(parameter.shape.begin(), parameter.shape.end());
     }
     join.set_total_steps(trainer_->total_steps());
+    join.set_model_file_digest(trainer_->ModelFileDigest());
     join.set_completed_steps(completed_.value);
     // For a coordinator that was started again.
     if (!join.has_policy_state()) gate_->AddPolicyState(completed_, join);
