@@ -4,7 +4,7 @@
 #
 #   ./setup.sh           install what is missing (as root, or through sudo)
 #   ./setup.sh --check   only say what is missing; exit status 1 if anything is
-#   --peers, with either: also what Sluice is measured against (gloo in PyTorch, Open MPI; docs/benchmarks.md) and
+#   --peers, with either: also what Sluice is measured against (Open MPI, beside PyTorch's gloo; docs/benchmarks.md) and
 #             launched by (Open MPI, Slurm; docs/running_on_a_cluster.md)
 set -euo pipefail
 
@@ -16,13 +16,13 @@ packages=(
   libeigen3-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libssl-dev libxxhash-dev zlib1g-dev
   prometheus-cpp-dev libcpp-httplib-dev libturbojpeg0-dev libpng-dev
   # tests, format and fuzzing
-  libgtest-dev libgmock-dev libbenchmark-dev clang clang-format libclang-rt-14-dev python3 python3-yaml
-  iproute2 openssl openssh-client openssh-server
+  libgtest-dev libgmock-dev libbenchmark-dev clang clang-format libclang-rt-14-dev python3 python3-torch
+  python3-yaml iproute2 openssl openssh-client openssh-server
   # data: images, and 9 MB of English text
   dataset-fashion-mnist perl-doc
 )
 
-peer_packages=(python3-torch openmpi-bin libopenmpi-dev slurm-wlm munge)
+peer_packages=(openmpi-bin libopenmpi-dev slurm-wlm munge)
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 

@@ -154,6 +154,13 @@ absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) c
       return absl::FailedPreconditionError(absl::StrCat(
           "SL2001 model differs from that of ", Describe(member.process), ": ", difference));
     }
+    if (join.model_file_digest() != member.model_file_digest) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("model file differs from that of ", Describe(member.process), ": XXH3 ",
+                       absl::Hex(join.model_file_digest(), absl::kZeroPad16), " here and ",
+                       absl::Hex(member.model_file_digest, absl::kZeroPad16),
+                       " there; model.torchscript must name the same file on every host"));
+    }
   }
   return absl::OkStatus();
 }
@@ -181,6 +188,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
   Member& member = members_[id];
   member.process = join.process();
   member.transport_address = join.transport_address();
+  member.model_file_digest = join.model_file_digest();
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
   // Of a checkpoint, or of this coordinator's predecessor: plans go on from there.
   membership_.Recover(join.envelope().generation());

@@ -178,6 +178,7 @@ class CoordinatorState {
     proto::ProcessInfo process;
     std::string transport_address;
     std::vector<proto::TensorSpec> tensors;
+    uint64_t model_file_digest = 0;
     bool done = false;  // with the current generation
   };
 

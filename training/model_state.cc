@@ -1,7 +1,5 @@
 #include "training/model_state.h"
 
-#include <torch/serialize/archive.h>
-
 #include <algorithm>
 #include <sstream>
 
@@ -29,10 +27,8 @@ std::vector<absl::Span<float>> FloatBuffersOf(const Network& network) {
 
 absl::StatusOr<std::string> SerializeNetwork(const Network& network) {
   return TorchGuard("serialize the model", [&] {
-    torch::serialize::OutputArchive archive;
-    network.save(archive);
     std::ostringstream out;
-    archive.save_to(out);
+    network.WriteArchive(out);
     return out.str();
   });
 }

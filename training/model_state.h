@@ -22,8 +22,8 @@ std::vector<NamedParameter> ParametersInBackwardOrder(const Network& network);
 /// Its fp32 buffers in registration order; the spans are valid as long as the network.
 std::vector<absl::Span<float>> FloatBuffersOf(const Network& network);
 
-/// Parameters and buffers as the bytes of a torch archive, for programs on LibTorch; this one does not
-/// read them back. \error kInternal  wrapping what LibTorch threw
+/// What Network::WriteArchive writes, for other programs: of a TorchScript model a TorchScript file again, which
+/// model.torchscript takes; of the others parameters and buffers as a torch archive. \error kInternal  wrapping what LibTorch threw
 absl::StatusOr<std::string> SerializeNetwork(const Network& network);
 
 }  // namespace sluice

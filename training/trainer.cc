@@ -1,5 +1,6 @@
 #include "training/trainer.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <xxhash.h>
 
@@ -90,6 +91,7 @@ class TorchTrainer : public Trainer {
   explicit TorchTrainer(Parts parts)
       : parts_(std::move(parts)),
         augmentation_key_(RandomKey(parts_.job.training().seed()).With("augmentation")),
+        dropout_key_(RandomKey(parts_.job.training().seed()).With("dropout")),
         local_steps_(parts_.job.training().local_steps()),
         phase_steps_(parts_.job.training().steps() > 0
                          ? parts_.job.training().steps()
@@ -166,6 +168,8 @@ class TorchTrainer : public Trainer {
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
     return TorchGuard(absl::StrCat(where, ": forward and backward"),
                       [&]() -> absl::StatusOr<double> {
+                        at::manual_seed(
+                            dropout_key_.With(step.value).With(parts_.rank.value).value());
                         phase_->BeforeStep(step);
                         if (local_steps_ > 1) return StepLocally(step, std::move(batch), where);
                         return Backward(batch, parts_.world_size / global_batch(),
@@ -190,6 +194,8 @@ class TorchTrainer : public Trainer {
   }
 
   std::vector<absl::Span<float>> FloatBuffers() override { return FloatBuffersOf(*parts_.network); }
+
+  uint64_t ModelFileDigest() const override { return parts_.network->file_digest(); }
 
   uint64_t ParameterChecksum() const override {
     XXH3_state_t* const state = XXH3_createState();
@@ -328,9 +334,15 @@ class TorchTrainer : public Trainer {
  private:
   std::map<std::string, std::string> Metadata(Step completed) const {
     return {{"format", "pt"},
-            {kModel, parts_.job.model().name()},
+            {kModel, ModelName()},
             {kOptimizer, settings_.optimizer().kind()},
             {kCompleted, absl::StrCat(completed.value)}};
+  }
+
+  // A model from a file is another one when the file is: what is not trained is only there.
+  std::string ModelName() const {
+    if (parts_.job.model().torchscript().empty()) return parts_.job.model().name();
+    return absl::StrCat("torchscript ", absl::Hex(ModelFileDigest(), absl::kZeroPad16));
   }
 
   SafeTensors ModelState(Step completed) const {
@@ -345,11 +357,11 @@ class TorchTrainer : public Trainer {
   absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer,
                                const SafeTensors& average, const std::string& prefix) {
     std::map<std::string, std::string> metadata = model.metadata;
-    if (metadata[kModel] != parts_.job.model().name() ||
+    if (metadata[kModel] != ModelName() ||
         metadata[kOptimizer] != settings_.optimizer().kind()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "written for model \"", metadata[kModel], "\" and optimizer \"", metadata[kOptimizer],
-          "\", this job has ", parts_.job.model().name(), " and ", settings_.optimizer().kind()));
+          "\", this job has ", ModelName(), " and ", settings_.optimizer().kind()));
     }
     int64_t completed = 0;
     if (!absl::SimpleAtoi(metadata[kCompleted], &completed) || completed < 0) {
@@ -510,6 +522,7 @@ class TorchTrainer : public Trainer {
 
   Parts parts_;
   const RandomKey augmentation_key_;
+  const RandomKey dropout_key_;
   const int64_t local_steps_;
   // The phase, by default one with the job's own settings.
   proto::Phase settings_;

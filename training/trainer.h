@@ -99,6 +99,9 @@ class Trainer {
   /// own samples; the caller averages them over ranks before an evaluation or a checkpoint.
   virtual std::vector<absl::Span<float>> FloatBuffers() = 0;
 
+  /// XXH3 of the file that the model came from, 0 if none: must be equal on all ranks.
+  virtual uint64_t ModelFileDigest() const = 0;
+
   /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
   virtual uint64_t ParameterChecksum() const = 0;
 

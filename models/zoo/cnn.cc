@@ -3,6 +3,8 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
+#include "models/zoo/image_shape.h"
+
 namespace sluice {
 namespace {
 
@@ -12,13 +14,14 @@ torch::nn::Conv2d Convolution(int64_t in, int64_t out) {
 
 class Cnn : public Network {
  public:
-  Cnn()
-      : conv1_(register_module("conv1", Convolution(1, 32))),
+  explicit Cnn(const ImageShape& image)
+      : conv1_(register_module("conv1", Convolution(image.channels, 32))),
         conv2_(register_module("conv2", Convolution(32, 64))),
         conv3_(register_module("conv3", Convolution(64, 128))),
         conv4_(register_module("conv4", Convolution(128, 192))),
-        fc1_(register_module("fc1", torch::nn::Linear(192 * 3 * 3, 512))),
-        fc2_(register_module("fc2", torch::nn::Linear(512, 10))) {}
+        fc1_(register_module("fc1",
+                             torch::nn::Linear(192 * (image.height / 8) * (image.width / 8), 512))),
+        fc2_(register_module("fc2", torch::nn::Linear(512, image.classes))) {}
 
   torch::Tensor forward(const std::vector<torch::Tensor>& inputs) override {
     torch::Tensor x = inputs[0];
@@ -37,6 +40,8 @@ class Cnn : public Network {
 
 }  // namespace
 
-std::shared_ptr<Network> MakeCnn() { return std::make_shared<Cnn>(); }
+std::shared_ptr<Network> MakeCnn(const proto::Model& model, const DataShape& shape) {
+  return std::make_shared<Cnn>(ImageShape(shape));
+}
 
 }  // namespace sluice

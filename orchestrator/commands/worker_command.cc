@@ -106,6 +106,7 @@ class Worker {
     const std::vector<int64_t>& phase_steps = schedule_->steps();
     join.mutable_phase_steps()->Assign(phase_steps.begin(), phase_steps.end());
     *join.mutable_schedule() = schedule_->log();
+    join.set_model_file_digest(trainer_->ModelFileDigest());
     join.set_completed_steps(completed_.value);
     // For a coordinator that was started again.
     if (!join.has_policy_state()) gate_->AddPolicyState(completed_, join);

@@ -183,6 +183,18 @@ TEST_F(CoordinatorStateTest, AnotherModelIsRefusedNamingTheTensorAndBothShapes) 
                              HasSubstr("\"fc.weight\" [64,64] there")));
 }
 
+TEST_F(CoordinatorStateTest, AnotherModelFileIsRefusedWithBothDigests) {
+  Make(2, 0);
+  proto::Join join = JoinOf(proto::ROLE_WORKER, 0);
+  join.set_model_file_digest(0x77);
+  ASSERT_TRUE(state_->OnJoin(0, join).empty());
+  join = JoinOf(proto::ROLE_WORKER, 1);
+  join.set_model_file_digest(0x78);
+  EXPECT_THAT(Refusal(state_->OnJoin(1, join)),
+              testing::AllOf(HasSubstr("0000000000000078 here and 0000000000000077 there"),
+                             HasSubstr("model.torchscript")));
+}
+
 TEST_F(CoordinatorStateTest, ATakenSlotIsRefused) {
   Make(2, 0);
   ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());

@@ -54,6 +54,7 @@ class FakeTrainer : public Trainer {
     return absl::OkStatus();
   }
   std::vector<absl::Span<float>> FloatBuffers() override { return {absl::MakeSpan(buffer_)}; }
+  uint64_t ModelFileDigest() const override { return 0; }
   uint64_t ParameterChecksum() const override { return static_cast<uint64_t>(1e6 * sum_); }
   absl::StatusOr<EvaluationSums> EvaluateShard() override { return EvaluationSums(); }
   absl::StatusOr<Step> RestoreCheckpoint(const std::string&) override { return Step(0); }

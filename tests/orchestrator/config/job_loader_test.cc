@@ -195,7 +195,8 @@ TEST(JobLoader, UnknownWordNamesTheNearestAndAll) {
             "global_topk, recorded, plugin");
   EXPECT_EQ(
       ErrorOf("model: {name: transformer}"),
-      "a.yaml:1: model.name: unknown word \"transformer\": accepted are cnn, resnet18, vgg11");
+      "a.yaml:1: model.name: unknown word \"transformer\": accepted are mlp, cnn, vgg11, vgg16, "
+      "resnet18, resnet50, densenet121, mobilenetv2, vit, gpt, bert");
 }
 
 TEST(JobLoader, ElementsOfListsAreChecked) {
