@@ -8,6 +8,7 @@
 // as the workers have it.
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/one_hot.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
@@ -19,6 +20,7 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "base/random.h"
 #include "models/data/batch_sampler.h"
 #include "models/data/dataset.h"
 #include "models/torch_guard.h"
@@ -63,6 +65,17 @@ double Rate(const proto::JobConfig& job, int64_t step, int64_t total) {
   return rate;
 }
 
+// Mean over all predictions; of mixup's samples with targets that are distributions.
+torch::Tensor Loss(const torch::Tensor& logits, const Batch& batch) {
+  if (!batch.weights.defined()) {
+    return torch::nn::functional::cross_entropy(logits.flatten(0, -2), batch.targets.flatten());
+  }
+  const torch::Tensor w = batch.weights.unsqueeze(1);
+  return torch::nn::functional::cross_entropy(
+      logits, w * at::one_hot(batch.targets, logits.size(1)) +
+                  (1 - w) * at::one_hot(batch.mixed_targets, logits.size(1)));
+}
+
 absl::Status Run(const proto::JobConfig& job, int64_t steps) {
   const auto data = LoadDatasets(job.data());
   if (!data.ok()) return data.status();
@@ -77,12 +90,13 @@ absl::Status Run(const proto::JobConfig& job, int64_t steps) {
     const int64_t total = job.training().steps() > 0 ? job.training().steps()
                                                      : sampler->StepsOf(job.training().epochs());
     for (int64_t step = 0; step < (steps > 0 ? steps : total); ++step) {
-      const auto batch = data->train->Make(sampler->GlobalBatch(Step(step)), std::nullopt);
+      const Augmentation augmentation{RandomKey(job.training().seed()).With("augmentation"),
+                                      step * job.training().global_batch()};
+      const auto batch = data->train->Make(sampler->GlobalBatch(Step(step)), augmentation);
       if (!batch.ok()) return batch.status();
       for (auto& group : optimizer->param_groups()) group.options().set_lr(Rate(job, step, total));
       optimizer->zero_grad();
-      const torch::Tensor loss =
-          torch::nn::functional::cross_entropy((*network)->forward(batch->inputs), batch->targets);
+      const torch::Tensor loss = Loss((*network)->forward(batch->inputs), *batch);
       loss.backward();
       optimizer->step();
       std::printf("{\"step\": %lld, \"loss\": %.9g}\n", static_cast<long long>(step),
