@@ -1,4 +1,5 @@
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include "gtest/gtest.h"
 #include "training/loss.h"
@@ -33,8 +34,8 @@ TEST(LossSumOverSamples, OfUnmixedSamplesTakesTheFirstTargets) {
   const at::Tensor logits = at::eye(3);
   batch.weights = at::ones({3});
   const float all_own = LossSumOverSamples(logits, batch).item<float>();
-  batch.weights = {};
-  batch.mixed_targets = {};
+  batch.weights = at::Tensor();
+  batch.mixed_targets = at::Tensor();
   EXPECT_NEAR(LossSumOverSamples(logits, batch).item<float>(), all_own, 1e-5);
 }
 
