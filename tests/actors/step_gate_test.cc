@@ -151,5 +151,42 @@ TEST(StepGateTest, TheStateForANewCoordinatorHasThePlanInForceAndThoseToCome) {
   EXPECT_EQ(join.policy_state().decided_window(), 0);  // window 1 has not ended before step 150
 }
 
+proto::PhaseDecision DecisionAt(int64_t step) {
+  proto::PhaseDecision decision;
+  decision.mutable_entry()->set_step(step);
+  return decision;
+}
+
+TEST(StepGateTest, ADecisionOnPhasesIsWaitedFor) {
+  StepGate gate(Compression(), true);
+  gate.OnStart(StartAt(0));
+  gate.OnPhase(DecisionAt(10));
+  std::thread coordinator([&] { gate.OnPhase(DecisionAt(20)); });
+  const auto entry = gate.AwaitPhase(Step(20));
+  coordinator.join();
+  ASSERT_TRUE(entry.has_value());
+  EXPECT_EQ(entry->step(), 20);
+}
+
+TEST(StepGateTest, OnTheWayToARegroupNoDecisionOnPhasesIsWaitedFor) {
+  StepGate gate(Compression(), true);
+  gate.OnStart(StartAt(0));
+  gate.OnHold(HoldOf(1));
+  std::thread coordinator(
+      [&] { gate.OnBoundary(BoundaryOf(1, 20, proto::Boundary::THEN_REGROUP)); });
+  EXPECT_FALSE(gate.AwaitPhase(Step(20)).has_value());
+  coordinator.join();
+  EXPECT_EQ(gate.Before(Step(20)).pass, Pass::kRegroup);
+}
+
+TEST(StepGateTest, ADecisionOnPhasesIsOfItsGeneration) {
+  StepGate gate(Compression(), true);
+  gate.OnStart(StartAt(0));
+  gate.OnPhase(DecisionAt(20));
+  gate.OnStart(StartAt(20));
+  gate.OnGenerationOver({});
+  EXPECT_FALSE(gate.AwaitPhase(Step(20)).has_value());
+}
+
 }  // namespace
 }  // namespace sluice
