@@ -43,7 +43,13 @@ void GradientHooks::HandOver(int index, const at::Tensor& value) {
 
 void GradientHooks::Complete() {
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (handed_over_[i] || !parameters_[i].requires_grad()) continue;
+    if (handed_over_[i]) continue;
+    if (!parameters_[i].requires_grad()) {
+      storage_[i].zero_();
+      handed_over_[i] = true;
+      sink_.Ready(static_cast<int>(i));
+      continue;
+    }
     const at::Tensor held = parameters_[i].grad();
     HandOver(static_cast<int>(i), held.defined() ? held : at::zeros_like(storage_[i]));
   }

@@ -36,7 +36,8 @@ class GradientHooks {
   void HoldBack(bool held) { held_ = held; }
 
   /// After the last backward: hands over what a backward held back gave alone, and zeros for parameters that were
-  /// not used at all, so that every rank steps all that are trained.
+  /// not used at all, so that every rank steps all that are trained. Those that are not trained (requires_grad off)
+  /// hand over zeros too, and keep no gradient: optimisers pass over them.
   void Complete();
 
   /// In place of a backward that hands over: copies `value` to the storage of `index`, and so on.

@@ -438,10 +438,6 @@ class TorchTrainer : public Trainer {
       }
       ClipToNorm(gradients, most);
     }
-    // What is frozen has a gradient of zero, and is no business of momentum and weight decay.
-    for (const NamedParameter& parameter : parts_.parameters) {
-      if (!parameter.tensor.requires_grad()) parameter.tensor.mutable_grad() = at::Tensor();
-    }
     StepWithLearningRate(*parts_.optimizer, LearningRate(step));
   }
 
