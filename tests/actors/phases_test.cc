@@ -135,7 +135,7 @@ TEST_F(PhasesTest, AWindowThatEndedInThePhaseIsDecidedFirst) {
        1);
   Join(0);
   Join(1);
-  const auto started = state_->OnJoin(2, JoinOf(proto::ROLE_PROFILER, 0));
+  state_->OnJoin(2, JoinOf(proto::ROLE_PROFILER, 0));
   ASSERT_TRUE(observer_.started.has_value());
   Evaluate(0, 10, 50);
   EXPECT_TRUE(Of<proto::PhaseDecision>(Evaluate(1, 10, 50), 0).empty());
@@ -143,6 +143,20 @@ TEST_F(PhasesTest, AWindowThatEndedInThePhaseIsDecidedFirst) {
   *statistics.mutable_envelope() = EnvelopeOf(1);
   statistics.mutable_window()->set_window(0);
   statistics.mutable_window()->set_last_step(9);
+  for (const char* name : {"fc.weight", "fc.bias"}) {
+    proto::LayerStatistics& layer = *statistics.mutable_window()->add_layers();
+    layer.set_name(name);
+    layer.set_eligible(std::string(name) == "fc.weight");
+    layer.set_squared_norm(100);
+    layer.add_options()->set_wire_bytes(4000);  // raw
+    if (!layer.eligible()) continue;
+    proto::OptionStatistics& reference = *layer.add_options();
+    reference.mutable_codec()->set_kind(proto::CODEC_MAXMIN);
+    reference.mutable_codec()->set_bits(4);
+    reference.mutable_codec()->set_bucket_size(512);
+    reference.set_squared_error(1);
+    reference.set_wire_bytes(400);
+  }
   const auto out = state_->OnStatistics(2, statistics);
   EXPECT_EQ(state_->phase(), CoordinatorState::Phase::kRunning)
       << (observer_.ends.empty() ? "" : std::get<proto::Failure>(observer_.ends[0]).cause());
