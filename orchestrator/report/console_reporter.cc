@@ -83,6 +83,7 @@ void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const Model
     }
   }
   raw_bytes_ = size.raw_bytes;
+  total_steps_ = start.total_steps();
   const int64_t generation = start.envelope().generation();
   if (generation > 1) {
     if (options_.json) std::fputs((GenerationJson(start) + "\n").c_str(), stdout);

@@ -122,7 +122,7 @@ TEST(JobLoader, UnknownKeyNamesTheNearestAndAll) {
   EXPECT_EQ(ErrorOf("name: x\n\ncompresion: {bits: 4}\n"),
             "a.yaml:3: unknown key \"compresion\": did you mean \"compression\"? Keys here: name, "
             "model, data, training, optimizer, schedule, compression, communication, world, "
-            "checkpoint, report");
+            "checkpoint, report, phases");
 }
 
 TEST(JobLoader, UnknownNestedKeyHasItsPath) {
