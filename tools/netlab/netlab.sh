@@ -70,8 +70,11 @@ build() {
     ip -n "$host" addr add "10.77.0.$((i + 1))/24" dev net0
     ip -n "$host" link set lo up
     ip -n "$host" link set net0 up
-    # The kernel's own default, whatever this machine has: bbr shares a queue among several senders badly.
-    ip netns exec "$host" sh -c 'echo cubic > /proc/sys/net/ipv4/tcp_congestion_control'
+    # The kernel's own default, or its predecessor where namespaces may not have it, whatever this machine has: bbr shares
+    # a queue among several senders badly.
+    ip netns exec "$host" sh -c 'for name in cubic reno; do
+      echo "$name" 2> /dev/null > /proc/sys/net/ipv4/tcp_congestion_control && exit; done; exit 1' ||
+      fail "$host may have neither cubic nor reno as congestion control"
     ip -n "$switch" link set "p$i" master br0 up
     limit "$host" net0 "$rate"
     limit "$switch" "p$i" "$rate"
