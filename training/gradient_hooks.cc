@@ -14,6 +14,7 @@ GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, Gradient
     const at::Tensor storage =
         at::from_blob(sink.gradient(index).data(), parameter.sizes(), parameter.options());
     parameter.mutable_grad() = storage;
+    storages_.push_back(storage);
     auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
     accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
         [&sink, index, storage, parameter](const torch::autograd::variable_list& outputs,
@@ -25,6 +26,10 @@ GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, Gradient
         }));
     accumulators_.push_back(std::move(accumulator));
   }
+}
+
+void GradientHooks::View() {
+  for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = storages_[i];
 }
 
 void GradientHooks::Release() {

@@ -27,9 +27,12 @@ class GradientHooks {
 
   /// Before every backward.
   void Release();
+  /// Every parameter's gradient is a view of the storage, also of those that backward has not reached.
+  void View();
 
  private:
   std::vector<at::Tensor> parameters_;
+  std::vector<at::Tensor> storages_;
   // The graph holds accumulators weakly: without these the hooks would silently never fire.
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
 };

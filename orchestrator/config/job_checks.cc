@@ -104,6 +104,23 @@ void CheckResume(const proto::Checkpoint& checkpoint, const Origins& origins, Er
              "checkpoint.resume: auto looks in checkpoint.directory, which is not set");
 }
 
+// What only the built-in trainer writes.
+void CheckProgram(const proto::JobConfig& job, const Origins& origins, ErrorList& errors) {
+  if (job.program().command().empty()) return;
+  const auto refuse = [&](const std::string& path) {
+    errors.Add(OriginOf(origins, path),
+               absl::StrCat(path,
+                            ": a program keeps and restores its state itself "
+                            "(docs/library.md): leave it out"));
+  };
+  if (job.checkpoint().every_steps() > 0) refuse("checkpoint.every_steps");
+  if (job.checkpoint().resume() != "none") refuse("checkpoint.resume");
+  if (job.program().command(0).empty()) {
+    errors.Add(OriginOf(origins, "program.command"),
+               "program.command: its first word is the path of a program, got \"\"");
+  }
+}
+
 }  // namespace
 
 void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::string>& origins,
@@ -131,6 +148,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   CheckDrop(job.compression(), origins, errors);
   CheckWorld(job.world(), origins, errors);
   CheckResume(job.checkpoint(), origins, errors);
+  CheckProgram(job, origins, errors);
 }
 
 }  // namespace sluice

@@ -89,13 +89,16 @@ void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const Model
     return;
   }
   last_mark_step_ = start.start_step();
-  Line(absl::StrCat(
-      "job ", start.envelope().job_id(), " \"", options_.job.name(),
-      "\": ", Count(start.world_size(), "worker"), " and ",
-      Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts, ", model ",
-      options_.job.model().name(), " (", size.parameters, " parameters), policy ",
-      options_.job.compression().policy(), ", files in ", options_.run_directory,
-      start.start_step() > 0 ? absl::StrCat(", from step ", start.start_step()) : ""));
+  Line(
+      absl::StrCat("job ", start.envelope().job_id(), " \"", options_.job.name(),
+                   "\": ", Count(start.world_size(), "worker"), " and ",
+                   Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts,
+                   options_.job.program().command().empty()
+                       ? absl::StrCat(", model ", options_.job.model().name())
+                       : absl::StrCat(", program ", options_.job.program().command(0)),
+                   " (", size.parameters, " parameters), policy ",
+                   options_.job.compression().policy(), ", files in ", options_.run_directory,
+                   start.start_step() > 0 ? absl::StrCat(", from step ", start.start_step()) : ""));
   last_mark_ = absl::Now();
 }
 
@@ -133,8 +136,9 @@ void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
 
 void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
   const std::string text = absl::StrFormat(
-      "step %d/%d  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
-      step.step.value + 1, total_steps_, step.loss, samples_per_second_, BytesText(step.sent_bytes),
+      "step %d%s  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
+      step.step.value + 1, total_steps_ > 0 ? absl::StrCat("/", total_steps_) : "", step.loss,
+      samples_per_second_, BytesText(step.sent_bytes),
       step.sent_bytes > 0 ? raw_bytes_ / step.sent_bytes : 1.0, 1e3 * step.exposed_seconds,
       step.policy_version);
   if (!options_.terminal || last) {
@@ -201,18 +205,23 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
     const double sent = totals.PerStep(totals.sent_bytes);
     if (!result.stopped_by.empty()) {
       Line(absl::StrCat(result.stopped_by, " after step ", last_step_.value,
-                        "; go on with --resume ", result.checkpoint_path));
+                        result.checkpoint_path.empty()
+                            ? ""
+                            : absl::StrCat("; go on with --resume ", result.checkpoint_path)));
     }
     Line(absl::StrFormat(
-        "done: %d steps in %.1f s, test accuracy %.2f %% (%d samples), train loss %.4f\n"
+        "done: %d steps in %.1f s%s, train loss %.4f\n"
         "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"
         "  %s sent per rank and step, raw would be %s (x%.2f); predicted %s; %d policy changes\n"
         "  replicas: %d checksums compared over %d ranks%s\n"
         "%s"
         "  checkpoint: %s\n"
         "  files: %s",
-        totals.steps, absl::ToDoubleSeconds(result.wall), 100 * result.test_accuracy(),
-        result.test_samples, totals.last_loss, 1e3 * totals.PerStep(totals.step_seconds),
+        totals.steps, absl::ToDoubleSeconds(result.wall),
+        result.test_samples > 0 ? absl::StrFormat(", test accuracy %.2f %% (%d samples)",
+                                                  100 * result.test_accuracy(), result.test_samples)
+                                : "",
+        totals.last_loss, 1e3 * totals.PerStep(totals.step_seconds),
         1e3 * totals.PerStep(totals.exposed_seconds),
         totals.SamplesPerSecond(options_.job.training().global_batch()), BytesText(sent),
         BytesText(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
