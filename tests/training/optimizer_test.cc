@@ -40,7 +40,7 @@ Tensors Parameters() {
 }
 
 // `steps` steps on gradients that are the same in every call.
-void Run(torch::optim::Optimizer& optimizer, const Tensors& parameters, int steps) {
+void TakeSteps(torch::optim::Optimizer& optimizer, const Tensors& parameters, int steps) {
   torch::manual_seed(2);
   for (int s = 0; s < steps; ++s) {
     for (const at::Tensor& parameter : parameters) {
@@ -54,7 +54,7 @@ Tensors After(const proto::Optimizer& settings, int steps) {
   const Tensors parameters = Parameters();
   const auto optimizer = MakeOptimizer(settings, parameters);
   EXPECT_TRUE(optimizer.ok()) << optimizer.status();
-  Run(**optimizer, parameters, steps);
+  TakeSteps(**optimizer, parameters, steps);
   return parameters;
 }
 
@@ -68,7 +68,7 @@ void ExpectClose(const Tensors& a, const Tensors& b) {
 TEST(MakeOptimizer, AdamwIsTorchs) {
   const Tensors expected = Parameters();
   torch::optim::AdamW torchs(expected, torch::optim::AdamWOptions(0.01).weight_decay(0.1));
-  Run(torchs, expected, 5);
+  TakeSteps(torchs, expected, 5);
   const Tensors ours = After(Settings("adamw"), 5);
   ExpectClose(ours, expected);
   EXPECT_FALSE(at::allclose(ours[0], After(Settings("adam"), 5)[0], 1e-3)) << "decay is decoupled";
@@ -78,7 +78,7 @@ TEST(MakeOptimizer, NesterovIsTorchs) {
   const Tensors expected = Parameters();
   torch::optim::SGD torchs(
       expected, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1).nesterov(true));
-  Run(torchs, expected, 5);
+  TakeSteps(torchs, expected, 5);
   proto::Optimizer settings = Settings("sgd");
   settings.set_nesterov("on");
   const Tensors ours = After(settings, 5);
@@ -172,7 +172,7 @@ TEST(Lamb, AStepIsAsLongAsItsTensorTimesTheRate) {
     }
     const Tensors before = {parameters[0].detach().clone(), parameters[1].detach().clone()};
     const auto optimizer = MakeOptimizer(settings, parameters);
-    Run(**optimizer, parameters, 1);
+    TakeSteps(**optimizer, parameters, 1);
     for (int i : {0, 1}) {
       const double length = (parameters[i] - before[i]).norm().item<double>();
       EXPECT_NEAR(length / before[i].norm().item<double>(), 0.01, 1e-5) << scale << ", " << i;

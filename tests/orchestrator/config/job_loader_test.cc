@@ -388,7 +388,8 @@ TEST(JobLoader, OverrideErrorsNameTheOption) {
   EXPECT_EQ(ErrorOf("", JobFormat::kYaml, {"training.sede=2"}),
             "--set training.sede=2: unknown key \"training.sede\": did you mean \"seed\"? Keys "
             "here: global_batch, steps, epochs, seed, checksum_every_steps, on_nan, "
-            "max_skipped_steps, threads");
+            "max_skipped_steps, threads, accumulation_steps, local_steps, label_smoothing, "
+            "ema_decay, precision");
   EXPECT_THAT(ErrorOf("", JobFormat::kYaml, {"training.seed"}),
               HasSubstr("--set training.seed: expected key=value"));
   EXPECT_THAT(ErrorOf("", JobFormat::kYaml, {"training.seed=[1"}),
