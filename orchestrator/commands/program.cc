@@ -93,7 +93,7 @@ MemberClient::Options LineOf(const proto::SessionStart& start, const Credentials
   options.coordinator_host = start.coordinator_host();
   options.coordinator_port = static_cast<uint16_t>(start.coordinator_port());
   options.job_id = start.job_id();
-  options.credentials = credentials;
+  options.credentials = Credentials(credentials);
   return options;
 }
 
