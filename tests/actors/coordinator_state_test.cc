@@ -812,6 +812,17 @@ TEST_F(LateModelTest, AnotherModelInTheNextGenerationEndsTheJob) {
   EXPECT_THAT(FailureCause(), HasSubstr("another model than the one that the job began with"));
 }
 
+TEST_F(LateModelTest, WhatStartedAProgramCanAskThatItLeaves) {
+  Begin(2, 0, 1);
+  for (int rank = 0; rank < 2; ++rank) (void)state_->OnModel(rank, ModelOf(rank));
+  proto::Leave leave;
+  *leave.mutable_envelope() = EnvelopeOf(0);
+  *leave.mutable_process() = JoinOf(proto::ROLE_WORKER, 1).process();
+  leave.set_reason("asked to leave");
+  leave.set_alone(true);
+  EXPECT_EQ(Count<proto::Hold>(state_->OnLeave(7, leave)), 2);
+}
+
 TEST_F(LateModelTest, ProgramsThatNeverMakeAnOptimizerEndWell) {
   Begin(2, 0);
   EXPECT_TRUE(state_->OnWorkerDone(0, DoneAfter(0, 0)).empty());

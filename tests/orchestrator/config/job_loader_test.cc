@@ -122,7 +122,7 @@ TEST(JobLoader, UnknownKeyNamesTheNearestAndAll) {
   EXPECT_EQ(ErrorOf("name: x\n\ncompresion: {bits: 4}\n"),
             "a.yaml:3: unknown key \"compresion\": did you mean \"compression\"? Keys here: name, "
             "model, data, training, optimizer, schedule, compression, communication, world, "
-            "checkpoint, report, program");
+            "checkpoint, report, phases, program");
 }
 
 TEST(JobLoader, UnknownNestedKeyHasItsPath) {
@@ -529,6 +529,11 @@ TEST(JobLoader, AProgramWritesItsOwnCheckpoints) {
               testing::HasSubstr("checkpoint.every_steps: a program keeps and restores its state"));
   EXPECT_THAT(ErrorOf("program: {command: [./train]}\ncheckpoint: {resume: x}"),
               testing::HasSubstr("checkpoint.resume: a program keeps"));
+}
+
+TEST(JobLoader, AProgramHasPhasesOfItsOwn) {
+  EXPECT_THAT(ErrorOf("program: {command: [./train]}\nphases: [{steps: 5}]"),
+              testing::HasSubstr("phases: a program decides itself what it trains when"));
 }
 
 TEST(JobLoader, AProgramHasAName) {
