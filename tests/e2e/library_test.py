@@ -52,7 +52,7 @@ def the_plain_loop_runs_on_two_ranks():
 
 def it_computes_the_bits_of_the_built_in_trainer():
     sets = ["training.global_batch=32", "training.steps=12", "compression.policy=none",
-            "schedule.kind=constant", "training.checksum_every_steps=4"]
+            "schedule.kind=constant", "schedule.warmup_steps=0", "training.checksum_every_steps=4"]
     built_in = Job(2, sets + ["checkpoint.at_end=on"])
     check(built_in.wait(HANGS) == 0, built_in.stderr())
     out = os.path.join(built_in.directory, "ours")
