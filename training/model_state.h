@@ -23,7 +23,8 @@ std::vector<NamedParameter> ParametersInBackwardOrder(const Network& network);
 std::vector<absl::Span<float>> FloatBuffersOf(const Network& network);
 
 /// What Network::WriteArchive writes, for other programs: of a TorchScript model a TorchScript file again, which
-/// model.torchscript takes; of the others parameters and buffers as a torch archive. \error kInternal  wrapping what LibTorch threw
+/// model.torchscript takes; of the others parameters and buffers as a torch archive.
+/// \error kInternal  wrapping what LibTorch threw
 absl::StatusOr<std::string> SerializeNetwork(const Network& network);
 
 }  // namespace sluice

@@ -16,10 +16,10 @@ struct TokenOptions {
   double test_share = 0.05;  ///< of the tokens: the last ones
 };
 
-/// Text to predict the next token of. Sample i of a split is its i-th window of context + 1 tokens; windows do not
+/// Text to predict the next token of. Sample i of a split is its i-th passage of context + 1 tokens; passages do not
 /// overlap, and what is left at a split's end is not used. A batch has one input, n x context in int64, and
 /// targets of the same shape: each token's successor.
-/// \error as TokenStream::Open; kDataLoss: too few tokens for one window in each split
+/// \error as TokenStream::Open; kDataLoss: too few tokens for one passage in each split
 absl::StatusOr<Datasets> LoadTokens(const std::string& path, const TokenOptions& options);
 
 }  // namespace sluice

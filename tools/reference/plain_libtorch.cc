@@ -9,6 +9,7 @@
 // as the workers have it.
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/one_hot.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adam.h>
@@ -23,6 +24,7 @@
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
+#include "base/random.h"
 #include "models/data/batch_sampler.h"
 #include "models/data/dataset.h"
 #include "models/torch_guard.h"
@@ -93,6 +95,21 @@ absl::Status Refuse(const proto::JobConfig& job) {
   return absl::UnimplementedError(absl::StrCat(what, ": there is no reference for it"));
 }
 
+// Mean over all predictions; of mixup's samples with targets that are distributions.
+torch::Tensor Loss(const torch::Tensor& logits, const Batch& batch, double smoothing) {
+  const auto options = torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(smoothing);
+  if (!batch.weights.defined()) {
+    return torch::nn::functional::cross_entropy(logits.flatten(0, -2), batch.targets.flatten(),
+                                                options);
+  }
+  const torch::Tensor w = batch.weights.unsqueeze(1);
+  return torch::nn::functional::cross_entropy(
+      logits,
+      w * at::one_hot(batch.targets, logits.size(1)) +
+          (1 - w) * at::one_hot(batch.mixed_targets, logits.size(1)),
+      options);
+}
+
 absl::Status Run(const proto::JobConfig& job, int64_t steps) {
   const absl::Status refused = Refuse(job);
   if (!refused.ok()) return refused;
@@ -109,14 +126,14 @@ absl::Status Run(const proto::JobConfig& job, int64_t steps) {
     const int64_t total = job.training().steps() > 0 ? job.training().steps()
                                                      : sampler->StepsOf(job.training().epochs());
     for (int64_t step = 0; step < (steps > 0 ? steps : total); ++step) {
-      const auto batch = data->train->Make(sampler->GlobalBatch(Step(step)), std::nullopt);
+      const Augmentation augmentation{RandomKey(job.training().seed()).With("augmentation"),
+                                      step * job.training().global_batch()};
+      const auto batch = data->train->Make(sampler->GlobalBatch(Step(step)), augmentation);
       if (!batch.ok()) return batch.status();
       for (auto& group : optimizer->param_groups()) group.options().set_lr(Rate(job, step, total));
       optimizer->zero_grad();
-      const torch::Tensor loss = torch::nn::functional::cross_entropy(
-          (*network)->forward(batch->inputs), batch->targets,
-          torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(
-              job.training().label_smoothing()));
+      const torch::Tensor loss =
+          Loss((*network)->forward(batch->inputs), *batch, job.training().label_smoothing());
       loss.backward();
       if (job.optimizer().clip_norm() > 0) {
         torch::nn::utils::clip_grad_norm_((*network)->parameters(), job.optimizer().clip_norm());

@@ -28,7 +28,7 @@ std::vector<int64_t> Values(const at::Tensor& tensor) {
 
 std::vector<int64_t> Ids(const std::string& text) { return {text.begin(), text.end()}; }
 
-TEST(TokenDataset, ASampleIsAWindowAndItsTargetsAreTheNextTokens) {
+TEST(TokenDataset, ASampleIsAPassageAndItsTargetsAreTheNextTokens) {
   const auto sets = Load("abcdefghijklmnopqrstuvwxyz", 3, 0.2);  // the last 5 are for testing
   ASSERT_TRUE(sets.ok()) << sets.status();
   EXPECT_EQ(sets->train->size(), 5);
@@ -44,7 +44,7 @@ TEST(TokenDataset, ASampleIsAWindowAndItsTargetsAreTheNextTokens) {
   EXPECT_EQ(Values(test.inputs[0]), Ids("vwx"));
 }
 
-// The windows of both splits are disjoint.
+// The passages of both splits are disjoint.
 TEST(TokenDataset, NoTokenIsTrainedOnAndTestedOn) {
   std::string text;
   for (int i = 0; i < 200; ++i) text.push_back(static_cast<char>(i));
