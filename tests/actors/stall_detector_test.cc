@@ -262,7 +262,7 @@ TEST_F(Cluster, TheLimitIsThreeMedianStepsWhereThatIsLonger) {
 }
 
 TEST_F(Cluster, AShutdownIsAskedForOnce) {
-  Start(2, {absl::Seconds(5), absl::Seconds(20)});
+  Start(2, {absl::Seconds(5), absl::Seconds(20), absl::ZeroDuration()});
   TrainEvenly(10);
   Set(1, proto::WORK_PHASE_DATA);
   Set(0, proto::WORK_PHASE_REDUCE, {1}, 0);

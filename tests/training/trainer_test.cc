@@ -230,7 +230,7 @@ TEST_P(CheckpointedTrainerTest, GoesOnAsIfNeverStopped) {
   ASSERT_TRUE(path.ok()) << path.status();
   const auto manifest = VerifyCheckpoint(*path);
   ASSERT_TRUE(manifest.ok()) << manifest.status();
-  EXPECT_EQ(manifest->predictions_seen(), 80);
+  EXPECT_EQ(manifest->samples_seen(), 80);
   EXPECT_EQ(manifest->policy().version(), 2u);
   EXPECT_EQ(manifest->job().training().global_batch(), 16);
 
