@@ -77,8 +77,13 @@ std::optional<proto::ScheduleLog::Entry> StepGate::AwaitPhase(Step completed) {
   const auto known = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
     return evaluated_.has_value() && evaluated_->step() == completed.value;
   };
-  const auto known_or_over = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return known() || Over(); };
-  mu_.Await(absl::Condition(&known_or_over));
+  // On the way to a regroup the coordinator decides nothing any more: the next generation evaluates again.
+  const auto leaves = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return Over() || (boundary_.has_value() && boundary_->before_step() <= completed.value &&
+                      boundary_->then() == proto::Boundary::THEN_REGROUP);
+  };
+  const auto done = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return known() || leaves(); };
+  mu_.Await(absl::Condition(&done));
   return known() ? evaluated_ : std::nullopt;
 }
 

@@ -61,7 +61,7 @@ class StepGate {
   void OnEnd();
 
   /// Waits for what was evaluated with `completed` steps done, over all ranks. \return nullopt: the generation or
-  /// the job is over first
+  /// the job is over first, or ranks leave it before that step
   std::optional<proto::ScheduleLog::Entry> AwaitPhase(Step completed);
 
   /// Whether the generation is over, or the job.
