@@ -14,8 +14,9 @@ namespace sluice {
 
 PhaseConductor::PhaseConductor(proto::JobConfig job) : job_(std::move(job)) {
   if (job_.program().command_size() == 0) return;
-  auto schedule =
-      PhaseSchedule::Create(PhasesOf(proto::JobConfig()), {std::numeric_limits<int64_t>::max()});
+  proto::JobConfig whole = job_;
+  whole.clear_phases();
+  auto schedule = PhaseSchedule::Create(PhasesOf(whole), {std::numeric_limits<int64_t>::max()});
   SLUICE_CHECK(schedule.ok(), "a job without phases has one");
   schedule_ = *std::move(schedule);
 }
