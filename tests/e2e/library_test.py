@@ -46,7 +46,7 @@ def the_plain_loop_runs_on_two_ranks():
     check(summary["steps"] == 320 and summary["replicas_identical"] and summary["checksums_compared"] == 32,
           summary)
     losses = [step["loss"] for step in job.steps()]
-    check(len(losses) == 320 and losses[-1] < 0.5 * losses[0], losses[::40])
+    check(len(losses) == 320 and sum(losses[-32:]) / 32 < 0.75 * losses[0], losses[::40])
     job.close()
 
 
