@@ -12,8 +12,28 @@
 namespace sluice {
 
 void State::Add(const std::string& name, torch::nn::Module& module) {
-  items_.push_back({name, "module", [&module](auto& archive) { module.save(archive); },
-                    [&module](auto& archive) { module.load(archive); }});
+  const auto tensors = [&module] {
+    std::vector<at::Tensor> all = module.parameters();
+    for (const at::Tensor& buffer : module.buffers()) all.push_back(buffer);
+    return all;
+  };
+  // Not Module::load: it puts other memory under the parameters, and gradients would not be seen any more.
+  items_.push_back({name, "module",
+                    [tensors](auto& archive) {
+                      int number = 0;
+                      for (const at::Tensor& tensor : tensors()) {
+                        archive.write(absl::StrCat("tensor", number++), tensor.detach(), true);
+                      }
+                    },
+                    [tensors](auto& archive) {
+                      const c10::NoGradGuard no_grad;
+                      int number = 0;
+                      for (const at::Tensor& tensor : tensors()) {
+                        at::Tensor value;
+                        archive.read(absl::StrCat("tensor", number++), value, true);
+                        tensor.copy_(value);
+                      }
+                    }});
 }
 
 void State::Add(const std::string& name, torch::optim::Optimizer& optimizer) {

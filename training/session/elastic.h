@@ -16,7 +16,7 @@
 namespace sluice {
 
 /// All that a training loop must take up again when the ranks of its job change: what is added to it, in the same
-/// order on all ranks. Modules (parameters and buffers) and optimizers are saved as LibTorch does it.
+/// order on all ranks. Of modules these are parameters and buffers, set in place; optimizers are saved as LibTorch does it.
 ///
 ///     Commit   copies everything into memory
 ///     Restore  sets everything back to the last Commit or Sync
