@@ -66,6 +66,9 @@ CoordinatorHandle::behavior_type CoordinatorActor(
       [=](const Pb<proto::Join>& m) {
         SendAll(self, self->state.coordinator->OnJoin(MemberOf(self), m.message));
       },
+      [=](const Pb<proto::Registration>& m) {
+        SendAll(self, self->state.coordinator->OnModel(MemberOf(self), m.message));
+      },
       [=](const Pb<proto::StepReport>& m) {
         SendAll(self, self->state.coordinator->OnStepReport(MemberOf(self), m.message));
       },

@@ -147,7 +147,7 @@ absl::Status CoordinatorState::CheckJoin(MemberId id, const proto::Join& join) c
     if (member.process.role() == process.role() && member.process.slot() == process.slot()) {
       return absl::AlreadyExistsError(absl::StrCat("slot taken by ", Describe(member.process)));
     }
-    if (!worker || member.process.role() != proto::ROLE_WORKER) continue;
+    if (!worker || member.process.role() != proto::ROLE_WORKER || late_model()) continue;
     const std::string difference =
         SignatureDifference({join.tensors().begin(), join.tensors().end()}, member.tensors);
     if (!difference.empty()) {
@@ -190,6 +190,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
   member.transport_address = join.transport_address();
   member.model_file_digest = join.model_file_digest();
   member.tensors.assign(join.tensors().begin(), join.tensors().end());
+  member.model_address.reset();
   // Of a checkpoint, or of this coordinator's predecessor: plans go on from there.
   membership_.Recover(join.envelope().generation());
   if (join.has_policy_state() && !membership_.formed() &&
@@ -324,7 +325,7 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
   message.set_world_size(static_cast<int32_t>(start.workers.size()));
   const Member& first = members_.at(start.workers.front());
   const PhaseSchedule& schedule = conductor_.schedule();
-  message.set_total_steps(schedule.total_steps());
+  message.set_total_steps(late_model() ? first.total_steps : schedule.total_steps());
   *message.mutable_schedule() = schedule.log();
   message.mutable_phase_steps()->Assign(schedule.steps().begin(), schedule.steps().end());
   *message.mutable_coordinator() = options_.self;
@@ -334,7 +335,8 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
   message.mutable_ranks_to_sync()->Assign(start.ranks_to_sync.begin(), start.ranks_to_sync.end());
   for (const auto* ids : {&start.workers, &start.profilers}) {
     for (MemberId id : *ids) {
-      message.add_transport_addresses(members_.at(id).transport_address);
+      const Member& member = members_.at(id);
+      message.add_transport_addresses(member.model_address.value_or(member.transport_address));
       *message.add_processes() = members_.at(id).process;
     }
   }
@@ -362,7 +364,7 @@ absl::Status CoordinatorState::PrepareWorld(const proto::StartGeneration& start,
   SLUICE_ASSIGN_OR_RETURN(const BucketLayout layout,
                           LayoutOf(job, start.tensors(), start.world_size()));
   for (const TensorInfo& tensor : layout.tensors()) size.parameters += tensor.elements;
-  detector_.OnStart(start, layout, clock_());
+  detector_.OnStart(start, &layout, clock_());
   SLUICE_ASSIGN_OR_RETURN(profiler_,
                           WindowProfiler::Create(job.compression(), layout, start.tensors()));
   size.raw_bytes = RawWireBytes(layout);
@@ -407,6 +409,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   const std::vector<ClusterStep> partial = ledger_.Regroup(world, start.start_step);
   if (!partial.empty()) observer_->OnSteps(partial);
   for (auto& [id, member] : members_) member.done = false;
+  done_steps_ = 0;
   times_ = StepTimes();
   Report(checkpoints_.End("a new generation"));
   checkpoints_.Begin(start.generation, world);
@@ -416,7 +419,11 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   proto::StartGeneration message = StartMessage(start);
   decided_window_ = options_.profilers > 0 ? message.decided_window() : kNoMoreDecisions;
   ModelSize size;
-  if (absl::Status status = PrepareWorld(message, size); !status.ok()) {
+  if (late_model()) {
+    for (auto& [id, member] : members_) member.model_address.reset();
+    without_model_ = start;
+    detector_.OnStart(message, nullptr, now);
+  } else if (absl::Status status = PrepareWorld(message, size); !status.ok()) {
     return FailOwn(std::string(status.message()), kExitConfig);
   }
   result_.raw_bytes_per_step = size.raw_bytes;
@@ -425,8 +432,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   if (first) started_ = now;
   if (!first) result_.regrouping += now - regrouping_since_;
   last_report_ = now;
-  observer_->OnStarted(message, size);
-  observer_->OnPhase(result_.phases.back(), message.total_steps());
+  if (!late_model()) {
+    observer_->OnStarted(message, size);
+    observer_->OnPhase(result_.phases.back(), message.total_steps());
+  }
   std::vector<Outgoing> out;
   for (const auto* ids : {&start.workers, &start.profilers}) {
     for (MemberId id : *ids) {
@@ -434,11 +443,66 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
       out.push_back({id, message});
     }
   }
-  for (Outgoing& more : published_before_training_ && !published_.empty()
-                            ? PublishAgain(start.start_step)
-                            : PublishBeforeTraining()) {
-    out.push_back(std::move(more));
+  if (late_model()) return out;
+  for (Outgoing& more : PublishPlans(start.start_step)) out.push_back(std::move(more));
+  return out;
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::PublishPlans(int64_t start_step) {
+  return published_before_training_ && !published_.empty() ? PublishAgain(start_step)
+                                                           : PublishBeforeTraining();
+}
+
+// The ranks have compared theirs with each other before; plans and residuals are of one model.
+absl::Status CoordinatorState::SameAsBefore(const proto::Registration& model) const {
+  if (model_.empty()) return absl::OkStatus();
+  const std::string difference =
+      SignatureDifference({model.tensors().begin(), model.tensors().end()}, model_);
+  if (difference.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the optimizer of rank ", model.rank(),
+                   " is for another model than the one that the job began with: ", difference));
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::OnModel(
+    MemberId id, const proto::Registration& model) {
+  if (!Accept(id, model.envelope()) || phase() != Phase::kRunning || !without_model_.has_value()) {
+    return {};
   }
+  if (absl::Status status = SameAsBefore(model); !status.ok()) {
+    return FailOwn(std::string(status.message()), kExitConfig);
+  }
+  Member& member = members_.at(id);
+  member.tensors.assign(model.tensors().begin(), model.tensors().end());
+  member.total_steps = model.total_steps();
+  member.model_address = model.transport_address();
+  for (MemberId worker : without_model_->workers) {
+    if (!members_.at(worker).model_address.has_value()) return {};
+  }
+  model_ = member.tensors;
+  Membership::Start start = *std::exchange(without_model_, std::nullopt);
+  // Lost while the ranks made their optimizers.
+  start.profilers.erase(std::remove_if(start.profilers.begin(), start.profilers.end(),
+                                       [&](MemberId one) { return members_.count(one) == 0; }),
+                        start.profilers.end());
+  proto::ModelReady ready;
+  *ready.mutable_envelope() = Stamp();
+  *ready.mutable_start() = StartMessage(start);
+  ModelSize size;
+  if (absl::Status status = PrepareWorld(ready.start(), size); !status.ok()) {
+    return FailOwn(std::string(status.message()), kExitConfig);
+  }
+  result_.raw_bytes_per_step = size.raw_bytes;
+  observer_->OnStarted(ready.start(), size);
+  observer_->OnPhase(result_.phases.back(), ready.start().total_steps());
+  std::vector<Outgoing> out;
+  for (const auto* ids : {&start.workers, &start.profilers}) {
+    for (MemberId to : *ids) {
+      ready.mutable_start()->set_rank(static_cast<int32_t>(out.size()));
+      out.push_back({to, ready});
+    }
+  }
+  for (Outgoing& more : PublishPlans(start.start_step)) out.push_back(std::move(more));
   return out;
 }
 
@@ -626,31 +690,47 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::TurnIfReady() {
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
     MemberId id, const proto::WorkerDone& done) {
-  if (!Accept(id, done.envelope()) || phase() != Phase::kRunning) return {};
+  // A program that is through does not join again, whatever has become of its generation.
+  if (!Accept(id, done.envelope()) || (phase() != Phase::kRunning && !late_model())) return {};
   Member& member = members_.at(id);
   if (member.process.role() != proto::ROLE_WORKER || member.done) return {};
   member.done = true;
+  done_steps_ = std::max(done_steps_, done.steps());
   detector_.OnDone(done.rank());
   AddEvaluation(done.evaluation(), &result_.evaluation);
+  return FinishIfAllDone();
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::FinishIfAllDone() {
+  bool any = false;
   for (const auto& [other, info] : membership_.members()) {
-    if (info.rank >= 0 && !members_.at(other).done) return {};
+    if (info.rank < 0) continue;
+    if (!members_.at(other).done) return {};
+    any = true;
+  }
+  if (!any) return {};
+  if (phase() == Phase::kForming) {
+    // What a lost rank did not report of the last steps is known from the others.
+    const std::vector<ClusterStep> partial = ledger_.Regroup(membership_.world_size(), done_steps_);
+    if (!partial.empty()) observer_->OnSteps(partial);
   }
   result_.totals = ledger_.totals();
-  if (ledger_.next().value != done.steps()) {
-    return FailOwn(absl::StrCat("all workers are done with ", done.steps(), " steps, but only ",
+  if (ledger_.next().value != done_steps_) {
+    return FailOwn(absl::StrCat("all workers are done with ", done_steps_, " steps, but only ",
                                 ledger_.next().value, " were reported by every rank"),
                    kExitBug);
   }
   result_.policy_changes = publisher_->changes();
   // Asked to stop after the last step, a job is simply done.
-  if (stop_.has_value() && done.steps() < conductor_.schedule().total_steps()) {
-    if (newest_checkpoint_.value != done.steps()) {
+  if (stop_.has_value() && done_steps_ < conductor_.schedule().total_steps()) {
+    // A program keeps what it computed its own way.
+    if (!late_model() && newest_checkpoint_.value != done_steps_) {
       return FailOwn(absl::StrCat(stop_->why, "; no checkpoint could be written"),
                      stop_->exit_code);
     }
     result_.stopped_by = stop_->why;
   }
-  result_.phases.back().end_step = done.steps();
+  result_.phases.back().end_step = done_steps_;
   result_.phases.back().evaluation = result_.evaluation;
   result_.wall = last_report_ - started_;
   result_.lags = detector_.lags();
@@ -669,7 +749,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnWorkerDone(
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLost(MemberId id,
                                                                  const std::string& how) {
   members_.erase(id);
-  return Follow(membership_.OnLost(id, how, clock_()));
+  std::vector<Outgoing> out = Follow(membership_.OnLost(id, how, clock_()));
+  if (over_ || !late_model()) return out;
+  for (Outgoing& more : FinishIfAllDone()) out.push_back(std::move(more));
+  return out;
 }
 
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLeave(MemberId id,
@@ -679,6 +762,10 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnLeave(MemberId id,
     return {};
   }
   if (leave.alone() && options_.job.world().min_size() > 0) {
+    // Of a program what started it may speak, over a line of its own.
+    for (const auto& [other, member] : members_) {
+      if (SameProcess(member.process, leave.process())) id = other;
+    }
     return Follow(membership_.OnLeave(id, leave.reason(), clock_()));
   }
   if (stop_.has_value()) return {};

@@ -26,7 +26,7 @@
 namespace sluice {
 
 /// Version of the control protocol: nodes with another one are refused.
-inline constexpr uint32_t kProtocolVersion = 3;
+inline constexpr uint32_t kProtocolVersion = 4;
 
 /// One run of one phase, as far as it went.
 struct PhaseOutcome {
@@ -105,6 +105,10 @@ class CoordinatorObserver {
 ///   4  a process reports an error of its own, a checksum differs, a limit is reached, or the user
 ///      stops the job: everybody is told why, with the first cause
 ///
+/// In a job with a program of its own a generation starts without a model: OnModel of all its ranks makes it known
+/// to everybody, and only then are plans published. What the program has computed is not known here: a rank that
+/// says that it is done need not join the next generation, which has no one to go on for.
+///
 /// While running, workers step, profilers report windows, policies are published. A failure that is only the
 /// consequence of a lost partner ("secondary") waits up to kCauseGrace for the partner's own end to become known,
 /// so that the culprit is named and not its victim.
@@ -122,9 +126,9 @@ class CoordinatorState {
   /// The shell's number for a connection.
   using MemberId = Membership::MemberId;
   using Message =
-      std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration, proto::Hold,
-                   proto::Boundary, proto::PolicyUpdate, proto::PhaseDecision,
-                   proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
+      std::variant<proto::JoinRefused, proto::StartGeneration, proto::EndGeneration,
+                   proto::ModelReady, proto::Hold, proto::Boundary, proto::PolicyUpdate,
+                   proto::PhaseDecision, proto::CheckpointCommit, proto::Failure, proto::Shutdown>;
   struct Outgoing {
     MemberId to;
     Message message;
@@ -140,6 +144,7 @@ class CoordinatorState {
                                                                   CoordinatorObserver* observer);
 
   std::vector<Outgoing> OnJoin(MemberId member, const proto::Join& join);
+  std::vector<Outgoing> OnModel(MemberId member, const proto::Registration& model);
   std::vector<Outgoing> OnLost(MemberId member, const std::string& how);
   std::vector<Outgoing> OnStepReport(MemberId member, const proto::StepReport& report);
   std::vector<Outgoing> OnHeartbeat(MemberId member, const proto::Heartbeat& heartbeat);
@@ -179,7 +184,9 @@ class CoordinatorState {
     std::string transport_address;
     std::vector<proto::TensorSpec> tensors;
     uint64_t model_file_digest = 0;
-    bool done = false;  // with the current generation
+    int64_t total_steps = 0;                   // of a late model, 0 = its program does not say
+    std::optional<std::string> model_address;  // of a late model: it is known
+    bool done = false;                         // with the current generation
   };
 
   CoordinatorState(Options options, std::unique_ptr<PolicyPublisher> publisher,
@@ -193,7 +200,11 @@ class CoordinatorState {
   std::vector<Outgoing> Start(const Membership::Start& start);
   std::vector<Outgoing> End(const Membership::End& end);
   std::vector<Outgoing> ToWorkers(const Message& message) const;
+  bool late_model() const { return options_.job.program().command_size() > 0; }
   proto::StartGeneration StartMessage(const Membership::Start& start) const;
+  std::vector<Outgoing> PublishPlans(int64_t start_step);
+  std::vector<Outgoing> FinishIfAllDone();
+  absl::Status SameAsBefore(const proto::Registration& model) const;
   absl::Status PrepareWorld(const proto::StartGeneration& start, ModelSize& size);
   std::vector<Outgoing> PublishAgain(int64_t start_step);
   double PredictedBytes(const proto::CompressionPolicy& policy) const;
@@ -221,6 +232,10 @@ class CoordinatorState {
   std::map<MemberId, Member> members_;
   PhaseConductor conductor_;
   int64_t decided_window_ = 0;  // newest window that a phase's end need not wait for
+  std::optional<Membership::Start>
+      without_model_;                     // the current generation, until its model is known
+  std::vector<proto::TensorSpec> model_;  // of the job, once known
+  int64_t done_steps_ = 0;                // of the ranks that are done with the current generation
   std::optional<WindowProfiler> profiler_;
   StepLedger ledger_;
   StepTimes times_;

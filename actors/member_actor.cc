@@ -55,6 +55,10 @@ MemberHandle::behavior_type MemberActor(Self self, CoordinatorHandle coordinator
                                                     ", pid ", coordinator.pid(), ")");
         events.on_start(m.message);
       },
+      [=](const Pb<proto::ModelReady>& m) {
+        if (!Stale(self, m.message.envelope())) events.on_model(m.message);
+      },
+      [=](const Pb<proto::Registration>& m) { Forward(self, m); },
       [=](const Pb<proto::EndGeneration>& m) {
         if (!Stale(self, m.message.envelope())) events.on_generation_over(m.message);
       },

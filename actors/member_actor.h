@@ -11,6 +11,8 @@ namespace sluice {
 /// hand over to a queue and return.
 struct MemberEvents {
   std::function<void(const proto::StartGeneration&)> on_start = [](const auto&) {};
+  /// All ranks of the generation have made their optimizer.
+  std::function<void(const proto::ModelReady&)> on_model = [](const auto&) {};
   std::function<void(const proto::PolicyUpdate&)> on_policy = [](const auto&) {};
   /// The generation is over: end what is in flight and join the next one.
   std::function<void(const proto::EndGeneration&)> on_generation_over = [](const auto&) {};

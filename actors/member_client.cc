@@ -61,6 +61,7 @@ class CafMemberClient : public MemberClient {
     }
   }
 
+  void Send(proto::Registration registration) override { Forward(std::move(registration)); }
   void Send(proto::StepReport report) override { Forward(std::move(report)); }
   void Send(proto::Statistics statistics) override { Forward(std::move(statistics)); }
   void Send(proto::PhaseEvaluation evaluation) override { Forward(std::move(evaluation)); }
@@ -73,6 +74,10 @@ class CafMemberClient : public MemberClient {
 
   std::string TransportKey(int64_t generation) const override {
     return DeriveKey(transport_secret_, absl::StrCat("generation ", generation));
+  }
+
+  std::string CollectivesKey(int64_t generation) const override {
+    return DeriveKey(transport_secret_, absl::StrCat("collectives of generation ", generation));
   }
 
   absl::StatusOr<End> WaitEnd(absl::Duration timeout) override {
@@ -99,6 +104,7 @@ class CafMemberClient : public MemberClient {
       start_ = start;
       last_ = start.envelope();
     };
+    events.on_model = events_.on_model;
     events.on_policy = events_.on_policy;
     events.on_generation_over = events_.on_generation_over;
     events.on_hold = events_.on_hold;

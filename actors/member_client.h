@@ -36,6 +36,8 @@ class MemberClient {
   struct Events {
     /// A generation starts for this member; before Join returns.
     std::function<void(const proto::StartGeneration&)> on_start = [](const auto&) {};
+    /// All ranks of the generation have made their optimizer, in a job with a program of its own.
+    std::function<void(const proto::ModelReady&)> on_model = [](const auto&) {};
     std::function<void(const proto::PolicyUpdate&)> on_policy = [](const auto&) {};
     /// The generation is over: end what is in flight and join the next one.
     std::function<void(const proto::EndGeneration&)> on_generation_over = [](const auto&) {};
@@ -62,6 +64,7 @@ class MemberClient {
   virtual absl::StatusOr<proto::StartGeneration> Join(proto::Join join, absl::Duration timeout) = 0;
 
   // Envelopes are filled in on the way.
+  virtual void Send(proto::Registration registration) = 0;
   virtual void Send(proto::StepReport report) = 0;
   virtual void Send(proto::Statistics statistics) = 0;
   virtual void Send(proto::PhaseEvaluation evaluation) = 0;
@@ -74,6 +77,8 @@ class MemberClient {
 
   /// Secret of one generation's data plane, that all its members can tell and nobody else.
   virtual std::string TransportKey(int64_t generation) const = 0;
+  /// The same of the mesh that a program's own collectives use.
+  virtual std::string CollectivesKey(int64_t generation) const = 0;
 
   /// The end, if it came within `timeout`.
   virtual absl::StatusOr<End> WaitEnd(absl::Duration timeout) = 0;

@@ -11,6 +11,8 @@ ActorConfig::ActorConfig() {
   add_message_type<Pb<proto::Join>>("sluice/Join");
   add_message_type<Pb<proto::JoinRefused>>("sluice/JoinRefused");
   add_message_type<Pb<proto::StartGeneration>>("sluice/StartGeneration");
+  add_message_type<Pb<proto::Registration>>("sluice/Registration");
+  add_message_type<Pb<proto::ModelReady>>("sluice/ModelReady");
   add_message_type<Pb<proto::EndGeneration>>("sluice/EndGeneration");
   add_message_type<Pb<proto::Hold>>("sluice/Hold");
   add_message_type<Pb<proto::Held>>("sluice/Held");

@@ -42,6 +42,7 @@ using StopAtom = caf::atom_constant<caf::atom("stop")>;
 /// tell the coordinator (forwarded).
 using MemberHandle = caf::typed_actor<
     caf::reacts_to<Pb<proto::JoinRefused>>, caf::reacts_to<Pb<proto::StartGeneration>>,
+    caf::reacts_to<Pb<proto::ModelReady>>, caf::reacts_to<Pb<proto::Registration>>,
     caf::reacts_to<Pb<proto::EndGeneration>>, caf::reacts_to<Pb<proto::Hold>>,
     caf::reacts_to<Pb<proto::Boundary>>, caf::reacts_to<Pb<proto::CheckpointCommit>>,
     caf::reacts_to<Pb<proto::PhaseDecision>>, caf::reacts_to<Pb<proto::PhaseEvaluation>>,
@@ -55,11 +56,12 @@ using MemberHandle = caf::typed_actor<
 /// What the coordinator understands. CheckpointAtom carries the job's id. StopAtom carries the job's id, the reason, the exit code and whether it is to be orderly;
 /// TickAtom says that time passes; more of them than needed do no harm.
 using CoordinatorHandle = caf::typed_actor<
-    caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::StepReport>>,
-    caf::reacts_to<Pb<proto::Statistics>>, caf::reacts_to<Pb<proto::WorkerDone>>,
-    caf::reacts_to<Pb<proto::PhaseEvaluation>>, caf::reacts_to<Pb<proto::Failure>>,
-    caf::reacts_to<Pb<proto::Held>>, caf::reacts_to<Pb<proto::CheckpointPart>>,
-    caf::reacts_to<Pb<proto::CheckpointDone>>, caf::reacts_to<Pb<proto::Heartbeat>>, caf::reacts_to<Pb<proto::Leave>>,
+    caf::reacts_to<Pb<proto::Join>>, caf::reacts_to<Pb<proto::Registration>>,
+    caf::reacts_to<Pb<proto::StepReport>>, caf::reacts_to<Pb<proto::Statistics>>,
+    caf::reacts_to<Pb<proto::PhaseEvaluation>>, caf::reacts_to<Pb<proto::WorkerDone>>,
+    caf::reacts_to<Pb<proto::Failure>>, caf::reacts_to<Pb<proto::Held>>,
+    caf::reacts_to<Pb<proto::CheckpointPart>>, caf::reacts_to<Pb<proto::CheckpointDone>>,
+    caf::reacts_to<Pb<proto::Heartbeat>>, caf::reacts_to<Pb<proto::Leave>>,
     caf::reacts_to<CheckpointAtom, std::string>,
     caf::reacts_to<StopAtom, std::string, std::string, int, bool>, caf::reacts_to<TickAtom>>;
 

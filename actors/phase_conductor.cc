@@ -1,5 +1,7 @@
 #include "actors/phase_conductor.h"
 
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,7 +12,17 @@
 
 namespace sluice {
 
+PhaseConductor::PhaseConductor(proto::JobConfig job) : job_(std::move(job)) {
+  if (job_.program().command_size() == 0) return;
+  proto::JobConfig whole = job_;
+  whole.clear_phases();
+  auto schedule = PhaseSchedule::Create(PhasesOf(whole), {std::numeric_limits<int64_t>::max()});
+  SLUICE_CHECK(schedule.ok(), "a job without phases has one");
+  schedule_ = *std::move(schedule);
+}
+
 absl::Status PhaseConductor::OnJoin(const proto::Join& join, bool formed) {
+  if (job_.program().command_size() > 0) return absl::OkStatus();
   const std::vector<int64_t> steps(join.phase_steps().begin(), join.phase_steps().end());
   if (!schedule_.has_value()) {
     auto schedule = PhaseSchedule::Create(PhasesOf(job_), steps);

@@ -12,10 +12,11 @@
 namespace sluice {
 
 /// The coordinator's side of phases: learns their lengths from the first worker, sums up what ranks evaluate, and
-/// makes it an entry of the schedule's log. Pure.
+/// makes it an entry of the schedule's log. A program has one phase without an end: when it ends is its own business.
+/// Pure.
 class PhaseConductor {
  public:
-  explicit PhaseConductor(proto::JobConfig job) : job_(std::move(job)) {}
+  explicit PhaseConductor(proto::JobConfig job);
 
   /// A worker asks to join. \param formed  a generation has been: this schedule is the newest
   /// \error kFailedPrecondition  phases of other lengths than other workers', or none at all

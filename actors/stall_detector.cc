@@ -69,6 +69,8 @@ const char* PhaseName(proto::WorkPhase phase) {
       return "checkpoint";
     case proto::WORK_PHASE_EVALUATION:
       return "evaluation";
+    case proto::WORK_PHASE_COLLECTIVE:
+      return "collective";
     default:
       return "unknown";
   }
@@ -98,7 +100,7 @@ const char* StateName(Finding::State state) {
   return "";
 }
 
-void StallDetector::OnStart(const proto::StartGeneration& start, const BucketLayout& layout,
+void StallDetector::OnStart(const proto::StartGeneration& start, const BucketLayout* layout,
                             absl::Time now) {
   ranks_.clear();
   for (int r = 0; r < start.world_size(); ++r) {
@@ -109,9 +111,11 @@ void StallDetector::OnStart(const proto::StartGeneration& start, const BucketLay
     rank.lag.process = rank.process;
   }
   layers_.clear();
-  for (const BucketLayout::Bucket& bucket : layout.buckets()) {
+  for (size_t b = 0; layout != nullptr && b < layout->buckets().size(); ++b) {
     std::vector<std::string>& names = layers_.emplace_back();
-    for (int tensor : bucket.tensors) names.push_back(layout.tensors()[tensor].name);
+    for (int tensor : layout->buckets()[b].tensors) {
+      names.push_back(layout->tensors()[tensor].name);
+    }
   }
   stalled_ranks_.clear();
   slow_ranks_.clear();

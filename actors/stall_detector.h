@@ -92,7 +92,8 @@ class StallDetector {
   explicit StallDetector(const Options& options) : options_(options) {}
 
   /// A generation begins; the lags of the one before are forgotten, open findings as well.
-  void OnStart(const proto::StartGeneration& start, const BucketLayout& layout, absl::Time now);
+  /// \param layout  null while the model is not known: layers have no names then
+  void OnStart(const proto::StartGeneration& start, const BucketLayout* layout, absl::Time now);
   void OnHeartbeat(const proto::Heartbeat& heartbeat, absl::Time now);
   void OnStepReport(const proto::StepReport& report);
   /// The rank is through with the job, or gone: no more is expected of it.

@@ -112,6 +112,14 @@ bool StepGate::AwaitOver(absl::Duration timeout) const {
   return mu_.AwaitWithTimeout(absl::Condition(this, &StepGate::Over), timeout);
 }
 
+std::optional<proto::CompressionPolicy> StepGate::Find(uint32_t version) const {
+  absl::MutexLock lock(&mu_);
+  for (const proto::CompressionPolicy& policy : policies_) {
+    if (policy.version() == version) return policy;
+  }
+  return std::nullopt;
+}
+
 void StepGate::AddPolicyState(Step next_step, proto::Join& join) const {
   absl::MutexLock lock(&mu_);
   if (decided_ == kNoDecision) return;

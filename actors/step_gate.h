@@ -69,6 +69,9 @@ class StepGate {
   /// Waits until it is. \return false after `timeout`
   bool AwaitOver(absl::Duration timeout) const;
 
+  /// The plan of that version, if it was received and still stands.
+  std::optional<proto::CompressionPolicy> Find(uint32_t version) const;
+
   /// What this rank knows of plans, for a coordinator that knows nothing: those in force at `next_step` or later.
   /// Adds nothing before the first decision.
   void AddPolicyState(Step next_step, proto::Join& join) const;

@@ -34,7 +34,7 @@ struct Subcommand {
 const std::vector<Subcommand>& Subcommands() {
   static const auto* const all = new std::vector<Subcommand>{
       {"run",
-       "[-np N] [--set key=value ...] JOB",
+       "[-np N] [--set key=value ...] JOB | [JOB] -- PROGRAM [arguments]",
        "train: launch coordinator, workers and profiler, here or on several hosts",
        "  orchestrator run -np 4 examples/fashion_mnist.yaml\n"
        "  orchestrator run -np 4 --set compression.policy=none --set training.seed=7 JOB.yaml\n"
@@ -42,6 +42,7 @@ const std::vector<Subcommand>& Subcommands() {
        "  orchestrator run -np 4 --dry-run JOB.yaml\n"
        "  orchestrator run -np 4 --min-np 2 JOB.yaml\n"
        "  orchestrator run -np 4 --set checkpoint.directory=ckpt --resume auto JOB.yaml\n"
+       "  orchestrator run -np 2 -- ./my_trainer --epochs 3\n"
        "  orchestrator run -H node01:4,node02:4 JOB.yaml\n"
        "  orchestrator run -np 4 --min-np 2 --host-discovery-script ./hosts.sh JOB.yaml\n"
        "  orchestrator run -np 8 --hostfile hosts.txt --network-interface eth1 JOB.yaml\n",
@@ -78,7 +79,8 @@ const std::vector<Subcommand>& Subcommands() {
         "log_level",
         "start_timeout",
         "credentials",
-        "chaos"},
+        "chaos",
+        "job"},
        RunCommand},
       {"check",
        "[-H LIST | --hostfile FILE] [JOB]",
@@ -126,11 +128,13 @@ const std::vector<Subcommand>& Subcommands() {
         "recover", "launcher_pid", "log_level", "start_timeout", "credentials", "chaos"},
        CoordinatorCommand},
       {"worker",
-       "JOB [--set key=value ...] | --job FILE --job-id ID --run-directory DIR --coordinator "
+       "JOB [--set key=value ...] [-- PROGRAM [arguments]] | --job FILE --job-id ID "
+       "--run-directory DIR --coordinator "
        "HOST:PORT --slot N --credentials DIR",
        "a process that trains one replica (started by run, or by srun, mpirun, torchrun)",
        "  srun -n 4 orchestrator worker JOB.yaml\n"
        "  mpirun -np 4 orchestrator worker JOB.yaml\n"
+       "  mpirun -np 4 orchestrator worker JOB.yaml -- ./my_trainer --epochs 3\n"
        "  orchestrator worker --job runs/x/job.yaml --job-id 7f3a --run-directory runs/x "
        "--coordinator 127.0.0.1:41873 --slot 0 --credentials ~/.sluice-credentials\n",
        {"job", "job_id", "run_directory", "coordinator", "slot", "launcher_pid", "log_level",

@@ -19,13 +19,18 @@ GradientHooks::GradientHooks(const std::vector<at::Tensor>& parameters, Gradient
     parameter.mutable_grad() = storage_.back();
     auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
     accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-        [this, index](const torch::autograd::variable_list& outputs,
-                      const torch::autograd::variable_list&) {
-          if (!held_) HandOver(index, parameters_[static_cast<size_t>(index)].grad());
+        [this, index, alive = std::weak_ptr<bool>(alive_)](
+            const torch::autograd::variable_list& outputs, const torch::autograd::variable_list&) {
+          if (!alive.expired() && !held_)
+            HandOver(index, parameters_[static_cast<size_t>(index)].grad());
           return outputs;
         }));
     accumulators_.push_back(std::move(accumulator));
   }
+}
+
+void GradientHooks::View() {
+  for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = storage_[i];
 }
 
 void GradientHooks::Release() {

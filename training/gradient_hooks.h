@@ -31,6 +31,8 @@ class GradientHooks {
 
   /// Before the first backward of a step.
   void Release();
+  /// Every parameter's gradient is a view of the storage, also of those that backward has not reached.
+  void View();
 
   /// Whether the gradients of the next backward are not final yet. Not so at first.
   void HoldBack(bool held) { held_ = held; }
@@ -45,6 +47,8 @@ class GradientHooks {
 
  private:
   std::vector<at::Tensor> parameters_;
+  // A graph that outlives us keeps our hooks: they do nothing then.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   GradientSink& sink_;
   bool held_ = false;
   std::vector<at::Tensor> storage_;  // the sink's, by parameter

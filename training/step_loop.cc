@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "base/log.h"
 #include "base/status_macros.h"
+#include "training/not_finite_steps.h"
 
 namespace sluice {
 namespace {
@@ -53,28 +50,6 @@ class SavedBuffers {
   std::vector<std::vector<float>> saved_;
 };
 
-// "rank 2", "ranks 1, 2"
-std::string RanksText(const std::vector<Rank>& ranks) {
-  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ",
-                      absl::StrJoin(ranks, ", ", [](std::string* out, Rank rank) {
-                        absl::StrAppend(out, rank.value);
-                      }));
-}
-
-std::string Explain(Step step, const NotFinite& found, const BucketLayout& layout) {
-  if (found.tensor == NotFinite::kLoss) {
-    return absl::StrCat("SL3001 ", ToString(step), ": the loss of ", RanksText(found.ranks),
-                        " is not finite");
-  }
-  const std::string& layer = layout.tensors()[static_cast<size_t>(found.tensor)].name;
-  if (found.ranks.empty()) {
-    return absl::StrCat("SL3001 ", ToString(step), ": the mean gradient is not finite, first in \"",
-                        layer, "\", after compression: no rank's own gradient is");
-  }
-  return absl::StrCat("SL3001 ", ToString(step), ": the gradient of ", RanksText(found.ranks),
-                      " is not finite, first in \"", layer, "\", before compression");
-}
-
 class Loop {
  public:
   Loop(Trainer& trainer, Reducer& reducer, const StepGuards& guards)
@@ -83,7 +58,8 @@ class Loop {
         guards_(guards),
         sink_(reducer, guards),
         buffers_(guards.skip_not_finite ? trainer.FloatBuffers()
-                                        : std::vector<absl::Span<float>>()) {
+                                        : std::vector<absl::Span<float>>()),
+        not_finite_(guards.skip_not_finite, guards.max_skipped_steps) {
     trainer.Attach(sink_);
   }
 
@@ -111,10 +87,12 @@ class Loop {
     SLUICE_ASSIGN_OR_RETURN(outcome.reduction, reducer_.Finish());
     Enter(step, proto::WORK_PHASE_OPTIMIZER);
     if (outcome.reduction.not_finite) {
-      SLUICE_RETURN_IF_ERROR(PassOver(step, outcome.reduction, loss.status()));
+      buffers_.Restore();
+      SLUICE_RETURN_IF_ERROR(
+          not_finite_.OnNotFinite(step, outcome.reduction, loss.status(), reducer_.layout()));
       outcome.skipped = true;
     } else {
-      skipped_in_a_row_ = 0;
+      not_finite_.OnFinite();
       SLUICE_RETURN_IF_ERROR(trainer_.ApplyGradients(step));
     }
     outcome.duration = absl::Now() - begin;
@@ -126,38 +104,12 @@ class Loop {
     if (guards_.probe != nullptr) guards_.probe->Enter(step, phase);
   }
 
-  // All ranks are told the same, and so decide the same.
-  absl::Status PassOver(Step step, const ReductionStats& reduction, const absl::Status& loss) {
-    const NotFinite& found = *reduction.not_finite;
-    // Whoever knows most speaks: the culprits, or all when there is none.
-    const bool speaks = reduction.not_finite_here || found.ranks.empty() || !loss.ok();
-    buffers_.Restore();
-    std::string text = Explain(step, found, reducer_.layout());
-    if (!loss.ok()) absl::StrAppend(&text, " (", loss.message(), ")");
-    if (guards_.skip_not_finite && ++skipped_in_a_row_ <= guards_.max_skipped_steps) {
-      if (speaks) {
-        SLUICE_LOG(Warning, text, ". Step skipped (", skipped_in_a_row_, " of ",
-                   guards_.max_skipped_steps, " allowed in a row)");
-      }
-      return absl::OkStatus();
-    }
-    if (guards_.skip_not_finite) {
-      absl::StrAppend(&text, ". That makes ", skipped_in_a_row_,
-                      " steps in a row, more than training.max_skipped_steps");
-    } else {
-      absl::StrAppend(&text,
-                      ". Lower optimizer.learning_rate, or pass over such steps with "
-                      "training.on_nan: skip");
-    }
-    return speaks ? absl::OutOfRangeError(text) : absl::CancelledError(text);
-  }
-
   Trainer& trainer_;
   Reducer& reducer_;
   const StepGuards& guards_;
   ReducerSink sink_;
   SavedBuffers buffers_;
-  int skipped_in_a_row_ = 0;
+  NotFiniteSteps not_finite_;
 };
 
 }  // namespace

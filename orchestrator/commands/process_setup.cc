@@ -111,22 +111,7 @@ absl::StatusOr<std::pair<std::string, uint16_t>> ParseEndpoint(const std::string
 
 int ExitCodeFor(const absl::Status& status) {
   SLUICE_LOG(Error, status.message());
-  switch (status.code()) {
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kFailedPrecondition:
-      return kExitConfig;
-    case absl::StatusCode::kDataLoss:
-    case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kPermissionDenied:
-      return kExitStorage;
-    case absl::StatusCode::kUnauthenticated:
-      return kExitPermission;
-    case absl::StatusCode::kInternal:
-      return kExitBug;
-    default:
-      return kExitTraining;
-  }
+  return ExitCodeForStatus(status);
 }
 
 }  // namespace sluice

@@ -47,7 +47,7 @@ absl::StatusOr<proto::JobConfig> LoadResolvedJob();
 /// HOST:PORT, split. \error kInvalidArgument
 absl::StatusOr<std::pair<std::string, uint16_t>> ParseEndpoint(const std::string& text);
 
-/// Logs an error and maps its code: bad or missing input 78, credentials 77, storage 74, our bug 70, else 1.
+/// Logs an error. \return ExitCodeForStatus
 int ExitCodeFor(const absl::Status& status);
 
 }  // namespace sluice

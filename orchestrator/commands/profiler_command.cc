@@ -30,7 +30,8 @@ class Profiler {
   int Run() {
     const absl::Status status = Profile();
     // A worker that leaves at the end can be seen before the word that all is done.
-    return LeaveWithError(status, client_.get(), process_, Step(-1), nullptr, absl::Seconds(1));
+    if (client_ == nullptr) return ExitCodeFor(status);
+    return LeaveWithError(status, *client_, process_, Step(-1), nullptr, absl::Seconds(1));
   }
 
  private:
@@ -40,26 +41,54 @@ class Profiler {
     events.on_start = [this](const proto::StartGeneration&) {
       absl::MutexLock lock(&mu_);
       over_ = false;
+      model_.reset();
+    };
+    events.on_model = [this](const proto::ModelReady& ready) {
+      absl::MutexLock lock(&mu_);
+      model_ = ready.start();
     };
     events.on_generation_over = [this](const proto::EndGeneration& end) { Abort(end.reason()); };
     events.on_end = [this](const MemberClient::End& end) { OnEnd(end); };
     SLUICE_ASSIGN_OR_RETURN(client_,
                             ConnectToCoordinator(std::move(events), job_.world().min_size() > 0));
     for (;;) {
-      SLUICE_ASSIGN_OR_RETURN(Joined joined, JoinGeneration(*client_, job_, process_, {}));
-      const auto& addresses = joined.start.transport_addresses();
-      SLUICE_ASSIGN_OR_RETURN(
-          std::unique_ptr<Transport> transport,
-          std::move(*joined.seed)
-              .Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()},
-                       joined.transport_key));
-      SetTransport(transport.get());
-      const absl::Status status = ReportWindows(joined.start, *transport);
-      SetTransport(nullptr);
+      SLUICE_ASSIGN_OR_RETURN(Joined joined, JoinGeneration(*client_, FactsOf(job_, process_), {}));
+      const absl::Status status = TakePart(joined);
+      if (absl::IsAborted(status)) continue;
       // A lost worker is known here before the coordinator has said what becomes of the generation.
       if (job_.world().min_size() == 0 || !AwaitOver(kVerdictWait)) return status;
       if (auto end = client_->WaitEnd(absl::ZeroDuration()); end.ok()) return status;
     }
+  }
+
+  // \error kAborted  the generation was over before the ranks had a model
+  absl::Status TakePart(Joined& joined) {
+    if (joined.start.tensors().empty()) {
+      SLUICE_ASSIGN_OR_RETURN(joined.start, AwaitModel());
+    }
+    const auto& addresses = joined.start.transport_addresses();
+    SLUICE_ASSIGN_OR_RETURN(
+        std::unique_ptr<Transport> transport,
+        std::move(*joined.seed)
+            .Connect(Rank(joined.start.rank()), {addresses.begin(), addresses.end()},
+                     joined.transport_key));
+    SetTransport(transport.get());
+    const absl::Status status = ReportWindows(joined.start, *transport);
+    SetTransport(nullptr);
+    return status;
+  }
+
+  // As long as the program takes.
+  absl::StatusOr<proto::StartGeneration> AwaitModel() {
+    absl::MutexLock lock(&mu_);
+    const auto known = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return over_ || model_.has_value();
+    };
+    mu_.Await(absl::Condition(&known));
+    if (!over_) return *model_;
+    // Of the job, or of the generation?
+    return client_->WaitEnd(absl::ZeroDuration()).ok() ? absl::CancelledError(cause_)
+                                                       : absl::AbortedError(cause_);
   }
 
   absl::Status ReportWindows(const proto::StartGeneration& start, Transport& transport) {
@@ -118,8 +147,9 @@ class Profiler {
   const proto::ProcessInfo process_;
   std::optional<CodecSpeeds> speeds_;
   absl::Mutex mu_;
-  Transport* transport_ ABSL_GUARDED_BY(mu_) = nullptr;  // borrowed while it lives
-  bool over_ ABSL_GUARDED_BY(mu_) = false;               // the generation, or the job
+  Transport* transport_ ABSL_GUARDED_BY(mu_) = nullptr;               // borrowed while it lives
+  bool over_ ABSL_GUARDED_BY(mu_) = false;                            // the generation, or the job
+  std::optional<proto::StartGeneration> model_ ABSL_GUARDED_BY(mu_);  // of a program, once known
   std::string cause_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<MemberClient> client_;  // last: its threads call into this, so it dies first
 };

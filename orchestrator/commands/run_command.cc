@@ -24,6 +24,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/launch.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/commands/program.h"
 #include "orchestrator/config/chaos_loader.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
@@ -43,9 +44,10 @@ T Either(const absl::Flag<T>& one, const absl::Flag<T>& other) {
 
 // What the command line says before the job is read.
 struct Request {
-  std::string job_path;
-  int np = 0;                    // 0 = not given
-  std::vector<HostSlots> hosts;  // of -H
+  std::string job_path;              // empty: defaults
+  std::vector<std::string> program;  // the words after `--`
+  int np = 0;                        // 0 = not given
+  std::vector<HostSlots> hosts;      // of -H
   EnvironmentWishes wishes;
   std::unique_ptr<DiscoveryScript> script;  // null: hosts stay as they are
 };
@@ -72,14 +74,18 @@ absl::StatusOr<Request> ReadRequest(const CommandLine& line) {
       return absl::InvalidArgumentError(absl::StrCat("port ", port, ": expected 1 to 65535"));
     }
   }
-  if (line.positional.size() != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("run takes one job file, ", line.positional.size(),
-                     " given. Example: orchestrator run -np 4 examples/fashion_mnist.yaml"));
+  const std::string job = absl::GetFlag(FLAGS_job);
+  const size_t files = line.positional.size() + (job.empty() ? 0 : 1);
+  if (files > 1 || (files == 0 && line.after_dashes.empty())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "run takes one job file, ", files,
+        " given. Example: orchestrator run -np 4 examples/fashion_mnist.yaml; with a training "
+        "program of your own: orchestrator run -np 4 -- ./train --epochs 3"));
   }
   SLUICE_RETURN_IF_ERROR(EnterUserDirectory());
   Request request;
-  request.job_path = line.positional.front();
+  request.job_path = line.positional.empty() ? job : line.positional.front();
+  request.program = line.after_dashes;
   request.np = Either(FLAGS_np, FLAGS_num_proc);
   if (const std::string list = Either(FLAGS_H, FLAGS_hosts); !list.empty()) {
     if (!absl::GetFlag(FLAGS_hostfile).empty()) {
@@ -173,12 +179,22 @@ void AddElasticSets(std::vector<std::string>& sets) {
   if (!absl::GetFlag(FLAGS_resume).empty()) add("checkpoint.resume", absl::GetFlag(FLAGS_resume));
 }
 
+// As the file or, without one, the defaults say, and the command line.
+absl::StatusOr<proto::JobConfig> ReadJob(const Request& request,
+                                         const std::vector<std::string>& sets) {
+  SLUICE_ASSIGN_OR_RETURN(const proto::JobConfig job,
+                          request.job_path.empty()
+                              ? ParseJob("", JobFormat::kYaml, "defaults", sets)
+                              : LoadJob(request.job_path, sets));
+  return WithProgram(job, request.program);
+}
+
 // A discovery script makes a job elastic, and says where it begins. \return how many workers begin
 absl::StatusOr<int> DiscoverHosts(const Request& request, std::vector<std::string> sets,
                                   Launch& launch) {
   const auto again = [&](const char* key, int value) -> absl::Status {
     sets.push_back(absl::StrCat(key, "=", value));
-    SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
+    SLUICE_ASSIGN_OR_RETURN(launch.job, ReadJob(request, sets));
     return absl::OkStatus();
   };
   if (launch.job.world().size() < 1 && launch.job.world().min_size() > 0) {
@@ -209,12 +225,12 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   std::vector<std::string> sets = line.sets;
   if (request.np > 0) sets.push_back(absl::StrCat("world.size=", request.np));
   AddElasticSets(sets);
-  SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
+  SLUICE_ASSIGN_OR_RETURN(launch.job, ReadJob(request, sets));
   if (launch.job.world().size() < 1 && have_hosts && request.script == nullptr) {
     int64_t slots = 0;
     for (const HostSlots& host : launch.hosts) slots += host.slots;
     sets.push_back(absl::StrCat("world.size=", slots));
-    SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(request.job_path, sets));
+    SLUICE_ASSIGN_OR_RETURN(launch.job, ReadJob(request, sets));
   }
   int workers = launch.job.world().size();
   if (request.script != nullptr) {
@@ -227,7 +243,14 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   if (!have_hosts) launch.hosts = {{"localhost", workers}};
   SLUICE_ASSIGN_OR_RETURN(launch.placements, Place(launch.hosts, workers));
   for (const HostSlots& host : launch.hosts) launch.is_local.push_back(IsLocal(launch, host.host));
+  const bool program = launch.job.program().command_size() > 0;
+  if (program && std::count(launch.is_local.begin(), launch.is_local.end(), true) > 0) {
+    SLUICE_RETURN_IF_ERROR(FindTrainingProgram(launch.job).status());
+  }
   if (const std::string chaos = absl::GetFlag(FLAGS_chaos); !chaos.empty()) {
+    if (program) {
+      return absl::InvalidArgumentError("--chaos strikes the built-in trainer, not programs");
+    }
     SLUICE_RETURN_IF_ERROR(LoadChaos(chaos, workers).status());
     SLUICE_ASSIGN_OR_RETURN(launch.chaos, AbsolutePath(chaos));
   }
@@ -336,6 +359,9 @@ absl::Status DryRun(const Launch& launch) {
     SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,
                             MemberSpec(launch, "worker", place.rank, coordinator));
     std::printf("%s", Describe(spec).c_str());
+    if (launch.job.program().command_size() > 0) {
+      std::printf("# rank %d then starts\n%s\n", place.rank, CommandText(launch.job).c_str());
+    }
   }
   for (int slot = 0; slot < launch.profilers; ++slot) {
     SLUICE_ASSIGN_OR_RETURN(const ChildSpec spec,

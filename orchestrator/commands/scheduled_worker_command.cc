@@ -22,6 +22,7 @@
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/launch.h"
 #include "orchestrator/commands/process_setup.h"
+#include "orchestrator/commands/program.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/network.h"
@@ -48,7 +49,8 @@ absl::StatusOr<Share> WorkOut(const CommandLine& line) {
   SLUICE_ASSIGN_OR_RETURN(share.point, FindMeetingPoint(launch.environment, share.given));
   std::vector<std::string> sets = line.sets;
   sets.push_back(absl::StrCat("world.size=", share.given.size));
-  SLUICE_ASSIGN_OR_RETURN(launch.job, LoadJob(line.positional.front(), sets));
+  SLUICE_ASSIGN_OR_RETURN(const proto::JobConfig job, LoadJob(line.positional.front(), sets));
+  SLUICE_ASSIGN_OR_RETURN(launch.job, WithProgram(job, line.after_dashes));
   SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(launch.job));
   launch.profilers = needs_windows ? 1 : 0;
   launch.job_id = absl::GetFlag(FLAGS_job_id);

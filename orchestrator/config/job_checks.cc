@@ -197,6 +197,27 @@ void CheckResume(const proto::Checkpoint& checkpoint, const Origins& origins, Er
              "checkpoint.resume: auto looks in checkpoint.directory, which is not set");
 }
 
+// What is the built-in trainer's alone.
+void CheckProgram(const proto::JobConfig& job, const Origins& origins, ErrorList& errors) {
+  if (job.program().command().empty()) return;
+  const auto refuse = [&](const std::string& path) {
+    errors.Add(OriginOf(origins, path),
+               absl::StrCat(path,
+                            ": a program keeps and restores its state itself "
+                            "(docs/library.md): leave it out"));
+  };
+  if (job.checkpoint().every_steps() > 0) refuse("checkpoint.every_steps");
+  if (job.checkpoint().resume() != "none") refuse("checkpoint.resume");
+  if (job.phases_size() > 0) {
+    errors.Add(OriginOf(origins, "phases"),
+               "phases: a program decides itself what it trains when: leave them out");
+  }
+  if (job.program().command(0).empty()) {
+    errors.Add(OriginOf(origins, "program.command"),
+               "program.command: its first word is the path of a program, got \"\"");
+  }
+}
+
 }  // namespace
 
 void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::string>& origins,
@@ -227,6 +248,7 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   CheckWorld(job.world(), origins, errors);
   CheckPhases(job, origins, errors);
   CheckResume(job.checkpoint(), origins, errors);
+  CheckProgram(job, origins, errors);
 }
 
 }  // namespace sluice

@@ -44,7 +44,7 @@ bool Fill(int pipe, const std::string& text) {
 
 [[noreturn]] void Exec(const ChildSpec& spec, const Pipe& in, const Pipe& out, const Pipe& err,
                        pid_t parent) {
-  setpgid(0, 0);
+  if (spec.own_group) setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(128 + SIGTERM);  // the launcher died before prctl
   sigset_t none;
@@ -98,7 +98,7 @@ absl::StatusOr<Child> StartChild(const ChildSpec& spec) {
   const pid_t pid = fork();
   if (pid < 0) return fail("fork");
   if (pid == 0) Exec(spec, in, out, err, parent);
-  setpgid(pid, pid);  // in the child too: whoever comes first
+  if (spec.own_group) setpgid(pid, pid);  // in the child too: whoever comes first
   Child child;
   child.name = spec.name;
   child.pid = pid;

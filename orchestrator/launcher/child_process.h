@@ -19,13 +19,14 @@ inline constexpr size_t kStdinBytes = 1000000;
 inline constexpr int kLeaveSignal = SIGUSR2;
 inline constexpr char kLeaveByte = 'L';
 
-/// A program to start: in its own process group, killed when the launcher's main thread dies.
+/// A program to start: in its own process group unless told otherwise, killed when the launcher's main thread dies.
 struct ChildSpec {
   std::string name;               ///< "rank 2", "coordinator": for messages
   std::vector<std::string> argv;  ///< argv[0] is the path
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to ours, wins
   std::vector<std::string> without;  ///< names of ours that the child does not get
-  bool capture_output = true;        ///< stdout and stderr into pipes; false: inherit ours
+  bool own_group = true;
+  bool capture_output = true;  ///< stdout and stderr into pipes; false: inherit ours
   /// What the child reads from standard input, then end of file: the way for secrets. At most kStdinBytes.
   std::string stdin_text;
   /// End of file comes not after stdin_text but when Child::stdin_fd is closed: at the latest when this process dies.

@@ -16,11 +16,14 @@ namespace {
 
 std::string Count(int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); }
 
-// What the accuracy alone does not say.
+// What the test set says, empty when nothing was evaluated: a program evaluates by itself.
 std::string EvaluationText(const proto::Evaluation& sum) {
-  std::string text;
+  if (sum.predictions() == 0) return "";
+  std::string text = absl::StrFormat(", test accuracy %.2f %%", 100 * Accuracy(sum));
   if (HasTop5(sum)) absl::StrAppendFormat(&text, ", top 5 %.2f %%", 100 * Top5Accuracy(sum));
   if (HasPerplexity(sum)) absl::StrAppendFormat(&text, ", perplexity %.2f", Perplexity(sum));
+  absl::StrAppendFormat(&text, " (%d %s)", sum.predictions(),
+                        sum.per_position() ? "positions" : "samples");
   return text;
 }
 
@@ -98,13 +101,16 @@ void ConsoleReporter::OnStarted(const proto::StartGeneration& start, const Model
     return;
   }
   last_mark_step_ = start.start_step();
-  Line(absl::StrCat(
-      "job ", start.envelope().job_id(), " \"", options_.job.name(),
-      "\": ", Count(start.world_size(), "worker"), " and ",
-      Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts, ", model ",
-      options_.job.model().name(), " (", size.parameters, " parameters), policy ",
-      options_.job.compression().policy(), ", files in ", options_.run_directory,
-      start.start_step() > 0 ? absl::StrCat(", from step ", start.start_step()) : ""));
+  Line(
+      absl::StrCat("job ", start.envelope().job_id(), " \"", options_.job.name(),
+                   "\": ", Count(start.world_size(), "worker"), " and ",
+                   Count(start.processes_size() - start.world_size(), "profiler"), " on ", hosts,
+                   options_.job.program().command().empty()
+                       ? absl::StrCat(", model ", options_.job.model().name())
+                       : absl::StrCat(", program ", options_.job.program().command(0)),
+                   " (", size.parameters, " parameters), policy ",
+                   options_.job.compression().policy(), ", files in ", options_.run_directory,
+                   start.start_step() > 0 ? absl::StrCat(", from step ", start.start_step()) : ""));
   last_mark_ = absl::Now();
 }
 
@@ -163,11 +169,11 @@ void ConsoleReporter::OnSteps(const std::vector<ClusterStep>& steps) {
 
 void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
   const std::string text = absl::StrFormat(
-      "%sstep %d/%d  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
-      phase_.empty() ? "" : absl::StrCat(phase_, "  "), step.step.value + 1, total_steps_,
-      step.loss, samples_per_second_, BytesText(step.sent_bytes),
-      step.sent_bytes > 0 ? raw_bytes_ / step.sent_bytes : 1.0, 1e3 * step.exposed_seconds,
-      step.policy_version);
+      "%sstep %d%s  loss %.4f  %.0f samples/s  %s/step (x%.1f)  exposed %.1f ms  policy v%d",
+      phase_.empty() ? "" : absl::StrCat(phase_, "  "), step.step.value + 1,
+      total_steps_ > 0 ? absl::StrCat("/", total_steps_) : "", step.loss, samples_per_second_,
+      BytesText(step.sent_bytes), step.sent_bytes > 0 ? raw_bytes_ / step.sent_bytes : 1.0,
+      1e3 * step.exposed_seconds, step.policy_version);
   if (!options_.terminal || last) {
     Line(text);
     return;
@@ -232,20 +238,21 @@ void ConsoleReporter::OnEnd(const std::variant<JobResult, proto::Failure>& outco
     const double sent = totals.PerStep(totals.sent_bytes);
     if (!result.stopped_by.empty()) {
       Line(absl::StrCat(result.stopped_by, " after step ", last_step_.value,
-                        "; go on with --resume ", result.checkpoint_path));
+                        result.checkpoint_path.empty()
+                            ? ""
+                            : absl::StrCat("; go on with --resume ", result.checkpoint_path)));
     }
     Line(absl::StrFormat(
-        "done: %d steps in %.1f s, test accuracy %.2f %%%s (%d %s), train loss %.4f\n"
+        "done: %d steps in %.1f s%s, train loss %.4f\n"
         "  step %.1f ms, of it %.1f ms exposed communication; %.0f samples/s\n"
         "  %s sent per rank and step, raw would be %s (x%.2f); predicted %s; %d policy changes\n"
         "  replicas: %d checksums compared over %d ranks%s\n"
         "%s"
         "  checkpoint: %s\n"
         "  files: %s",
-        totals.steps, absl::ToDoubleSeconds(result.wall), 100 * Accuracy(result.evaluation),
-        EvaluationText(result.evaluation), result.evaluation.predictions(),
-        result.evaluation.per_position() ? "positions" : "samples", totals.last_loss,
-        1e3 * totals.PerStep(totals.step_seconds), 1e3 * totals.PerStep(totals.exposed_seconds),
+        totals.steps, absl::ToDoubleSeconds(result.wall), EvaluationText(result.evaluation),
+        totals.last_loss, 1e3 * totals.PerStep(totals.step_seconds),
+        1e3 * totals.PerStep(totals.exposed_seconds),
         totals.SamplesPerSecond(SamplesPerStep(options_.job)), BytesText(sent),
         BytesText(result.raw_bytes_per_step), sent > 0 ? result.raw_bytes_per_step / sent : 1.0,
         BytesText(totals.PerStep(totals.predicted_bytes)), result.policy_changes,

@@ -725,5 +725,122 @@ TEST_F(CoordinatorStateTest, ASecondStopRequestEndsTheJobAtOnce) {
   EXPECT_EQ(state_->exit_code(), kExitInterrupted);
 }
 
+// Jobs with a program of their own: the model becomes known after the start.
+class LateModelTest : public CoordinatorStateTest {
+ protected:
+  void Begin(int workers, int profilers, int min_workers = 0) {
+    proto::JobConfig job = DefaultJob(workers);
+    job.mutable_program()->add_command("./trainer");
+    job.mutable_world()->set_min_size(min_workers);
+    Make(std::move(job), profilers);
+    for (int i = 0; i < workers; ++i) started_ = state_->OnJoin(i, Bare(proto::ROLE_WORKER, i));
+    for (int i = 0; i < profilers; ++i) {
+      started_ = state_->OnJoin(workers + i, Bare(proto::ROLE_PROFILER, i));
+    }
+  }
+  static proto::Join Bare(proto::Role role, int slot) {
+    proto::Join join = JoinOf(role, slot);
+    join.clear_tensors();
+    join.clear_phase_steps();
+    return join;
+  }
+  static proto::Registration ModelOf(int rank, int64_t generation = 1) {
+    proto::Registration model;
+    *model.mutable_envelope() = EnvelopeOf(generation);
+    model.set_rank(rank);
+    *model.mutable_tensors() = JoinOf(proto::ROLE_WORKER, rank).tensors();
+    model.set_transport_address("gradients " + std::to_string(rank));
+    return model;
+  }
+  proto::WorkerDone DoneAfter(int rank, int64_t steps) {
+    proto::WorkerDone done = Done(rank);
+    done.set_steps(steps);
+    return done;
+  }
+
+  std::vector<Outgoing> started_;
+};
+
+TEST_F(LateModelTest, AGenerationStartsWithoutOne) {
+  Begin(2, 1);
+  EXPECT_EQ(Count<proto::StartGeneration>(started_), 3);
+  EXPECT_EQ(Count<proto::PolicyUpdate>(started_), 0);
+  EXPECT_EQ(state_->phase(), CoordinatorState::Phase::kRunning);
+  EXPECT_FALSE(observer_.started.has_value());
+}
+
+TEST_F(LateModelTest, WhenAllRanksHaveItEverybodyIsToldAndPlansArePublished) {
+  Begin(2, 1);
+  EXPECT_TRUE(state_->OnModel(0, ModelOf(0)).empty());
+  const auto out = state_->OnModel(1, ModelOf(1));
+  ASSERT_EQ(Count<proto::ModelReady>(out), 3);
+  EXPECT_EQ(Count<proto::PolicyUpdate>(out), 2);
+  const auto& start = std::get<proto::ModelReady>(out[1].message).start();
+  EXPECT_EQ(start.rank(), 1);
+  EXPECT_EQ(start.tensors_size(), 2);
+  // Gradients move between other endpoints than collectives; the profiler has one.
+  EXPECT_EQ(start.transport_addresses(0), "gradients 0");
+  EXPECT_EQ(start.transport_addresses(2), "address 0");
+  EXPECT_TRUE(observer_.started.has_value());
+}
+
+TEST_F(LateModelTest, AModelOfAnEarlierGenerationIsDropped) {
+  Begin(2, 0);
+  (void)state_->OnModel(0, ModelOf(0, 7));
+  EXPECT_EQ(state_->dropped(), 1);
+  EXPECT_TRUE(state_->OnModel(1, ModelOf(1)).empty());
+}
+
+TEST_F(LateModelTest, AProfilerThatIsLostBeforeIsNotConnectedTo) {
+  Begin(2, 1, 1);
+  (void)state_->OnLost(2, "killed");
+  (void)state_->OnModel(0, ModelOf(0));
+  const auto out = state_->OnModel(1, ModelOf(1));
+  ASSERT_EQ(Count<proto::ModelReady>(out), 2);
+  EXPECT_EQ(std::get<proto::ModelReady>(out[0].message).start().transport_addresses_size(), 2);
+}
+
+TEST_F(LateModelTest, AnotherModelInTheNextGenerationEndsTheJob) {
+  Begin(2, 0, 1);
+  (void)state_->OnModel(0, ModelOf(0));
+  (void)state_->OnModel(1, ModelOf(1));
+  (void)state_->OnLost(1, "killed");
+  (void)state_->OnJoin(0, Bare(proto::ROLE_WORKER, 0));
+  proto::Registration model = ModelOf(0, 2);
+  model.mutable_tensors(0)->set_shape(0, 32);
+  (void)state_->OnModel(0, model);
+  EXPECT_THAT(FailureCause(), HasSubstr("another model than the one that the job began with"));
+}
+
+TEST_F(LateModelTest, WhatStartedAProgramCanAskThatItLeaves) {
+  Begin(2, 0, 1);
+  for (int rank = 0; rank < 2; ++rank) (void)state_->OnModel(rank, ModelOf(rank));
+  proto::Leave leave;
+  *leave.mutable_envelope() = EnvelopeOf(0);
+  *leave.mutable_process() = JoinOf(proto::ROLE_WORKER, 1).process();
+  leave.set_reason("asked to leave");
+  leave.set_alone(true);
+  EXPECT_EQ(Count<proto::Hold>(state_->OnLeave(7, leave)), 2);
+}
+
+TEST_F(LateModelTest, ProgramsThatNeverMakeAnOptimizerEndWell) {
+  Begin(2, 0);
+  EXPECT_TRUE(state_->OnWorkerDone(0, DoneAfter(0, 0)).empty());
+  EXPECT_EQ(Count<proto::Shutdown>(state_->OnWorkerDone(1, DoneAfter(1, 0))), 2);
+  EXPECT_EQ(state_->exit_code(), 0);
+}
+
+TEST_F(LateModelTest, WhoIsThroughNeedNotJoinAfterALoss) {
+  Begin(3, 0, 1);
+  for (int rank = 0; rank < 3; ++rank) (void)state_->OnModel(rank, ModelOf(rank));
+  for (int rank = 0; rank < 2; ++rank) (void)state_->OnStepReport(rank, ReportOf(rank, 0, 1));
+  (void)state_->OnWorkerDone(0, DoneAfter(0, 1));
+  (void)state_->OnLost(2, "killed");
+  // Its generation is over, and still this is the last word of it.
+  const auto out = state_->OnWorkerDone(1, DoneAfter(1, 1));
+  EXPECT_EQ(Count<proto::Shutdown>(out), 2);
+  EXPECT_EQ(state_->exit_code(), 0);
+}
+
 }  // namespace
 }  // namespace sluice

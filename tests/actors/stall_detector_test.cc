@@ -41,7 +41,8 @@ class Cluster : public testing::Test {
     workers_.assign(static_cast<size_t>(world), Worker());
     for (Worker& worker : workers_) worker.since = now_;
     detector_.emplace(options);
-    detector_->OnStart(start, *BucketLayout::Create(tensors, 4000, world), now_);
+    const BucketLayout layout = *BucketLayout::Create(tensors, 4000, world);
+    detector_->OnStart(start, &layout, now_);
   }
 
   void Set(int rank, proto::WorkPhase phase, std::vector<int> waiting_for = {}, int bucket = -1) {

@@ -16,9 +16,10 @@ SMALL = ["training.global_batch=32", "training.checksum_every_steps=10", "compre
 
 
 class Job:
-    """One `orchestrator run`, started at once. `chaos`: faults as in docs/operations.md, without braces."""
+    """One `orchestrator run`, started at once. `chaos`: faults as in docs/operations.md, without braces.
+    `program`: a training program and its arguments, in the place of a job file."""
 
-    def __init__(self, np, sets, job=MAIN_JOB, flags=(), chaos=()):
+    def __init__(self, np, sets, job=MAIN_JOB, flags=(), chaos=(), program=()):
         self.directory = tempfile.mkdtemp(prefix="sluice-e2e-")
         if chaos:
             plan = os.path.join(self.directory, "chaos.yaml")
@@ -31,7 +32,8 @@ class Job:
         argv = [BINARY, "run", "-np", str(np), "--json", "--run-directory", self.run_directory, *flags]
         for one in sets:
             argv += ["--set", one]
-        self.process = subprocess.Popen(argv + [job], stdout=self.out, stderr=self.err,
+        argv += ["--", *program] if program else [job]
+        self.process = subprocess.Popen(argv, stdout=self.out, stderr=self.err,
                                         stdin=subprocess.DEVNULL)
 
     def wait(self, timeout):

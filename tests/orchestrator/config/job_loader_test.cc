@@ -122,7 +122,7 @@ TEST(JobLoader, UnknownKeyNamesTheNearestAndAll) {
   EXPECT_EQ(ErrorOf("name: x\n\ncompresion: {bits: 4}\n"),
             "a.yaml:3: unknown key \"compresion\": did you mean \"compression\"? Keys here: name, "
             "model, data, training, optimizer, schedule, compression, communication, world, "
-            "checkpoint, report, phases");
+            "checkpoint, report, phases, program");
 }
 
 TEST(JobLoader, UnknownNestedKeyHasItsPath) {
@@ -516,6 +516,29 @@ TEST(JobLoader, ResumingFromTheNewestNeedsAFolderToLookIn) {
   EXPECT_TRUE(Parse("checkpoint: {resume: auto, directory: ckpt}").ok());
   EXPECT_THAT(ErrorOf("checkpoint: {resume: auto}"),
               testing::HasSubstr("auto looks in checkpoint.directory, which is not set"));
+}
+
+TEST(JobLoader, AProgramsWordsPassWhole) {
+  const auto job = Parse("program: {command: [./train, \"two words\", \"--x=#1\"]}");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_THAT(job->program().command(), testing::ElementsAre("./train", "two words", "--x=#1"));
+}
+
+TEST(JobLoader, AProgramWritesItsOwnCheckpoints) {
+  EXPECT_THAT(ErrorOf("program: {command: [./train]}\ncheckpoint: {every_steps: 5}"),
+              testing::HasSubstr("checkpoint.every_steps: a program keeps and restores its state"));
+  EXPECT_THAT(ErrorOf("program: {command: [./train]}\ncheckpoint: {resume: x}"),
+              testing::HasSubstr("checkpoint.resume: a program keeps"));
+}
+
+TEST(JobLoader, AProgramHasPhasesOfItsOwn) {
+  EXPECT_THAT(ErrorOf("program: {command: [./train]}\nphases: [{steps: 5}]"),
+              testing::HasSubstr("phases: a program decides itself what it trains when"));
+}
+
+TEST(JobLoader, AProgramHasAName) {
+  EXPECT_THAT(ErrorOf("program: {command: [\"\"]}"),
+              testing::HasSubstr("program.command: its first word is the path of a program"));
 }
 
 }  // namespace

@@ -118,6 +118,10 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     job.mutable_world()->set_max_size(8);
     job.mutable_world()->set_cooldown_min_seconds(10);
     job.mutable_world()->set_cooldown_max_seconds(20);
+    job.mutable_checkpoint()->set_every_steps(0);
+    job.mutable_checkpoint()->set_resume("none");
+    job.mutable_program()->add_command("x");
+    job.mutable_program()->set_command(0, "./train");
     const std::string yaml = JobToYaml(job);
     const auto back = ParseJob(yaml, JobFormat::kYaml, "written", {});
     ASSERT_TRUE(back.ok()) << back.status() << "\n" << yaml;

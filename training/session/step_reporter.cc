@@ -1,4 +1,4 @@
-#include "orchestrator/commands/step_reporter.h"
+#include "training/session/step_reporter.h"
 
 #include <algorithm>
 #include <optional>
