@@ -46,8 +46,8 @@ def one_rank_with_any_policy():
 
 def every_setting_of_the_optimiser():
     compare(3, "none", "optimizer.kind=adamw", "optimizer.learning_rate=0.001", "optimizer.weight_decay=0.05",
-            "optimizer.clip_norm=1", "schedule.kind=one_cycle", "training.label_smoothing=0.1",
-            "training.accumulation_steps=2")
+            "optimizer.clip_norm=1", "schedule.kind=one_cycle", "schedule.warmup_steps=0",
+            "training.label_smoothing=0.1", "training.accumulation_steps=2")
 
 
 run_tests([every_setting_of_the_optimiser, four_ranks_without_compression, three_ranks_share_a_batch_unevenly,
