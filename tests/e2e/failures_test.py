@@ -73,7 +73,7 @@ def a_killed_rank_is_named_with_host_pid_signal_and_a_hint():
     job = Job(2, ENDLESS, chaos=["fault: kill, at_step: 10, rank: 1"])
     job.wait(120)
     check(job.process.returncode == 1, job.stderr())
-    check(re.search(rf"SL2103 rank 1 \(host \S+, pid \d+\) was killed by signal 9 \(Killed\); if nobody did that, the "
+    check(re.search(rf"SL2103 rank 1 \(host localhost, pid \d+\) was killed by signal 9 \(Killed\); if nobody did that, the "
                     r"kernel may have run out of memory", job.stderr()), job.stderr())
     check(f"rank 1 (host {HERE}" in job.summary()["cause"], job.summary())
     job.close()
