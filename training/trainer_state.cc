@@ -92,7 +92,7 @@ absl::StatusOr<State> ReadSgd(const SafeTensors& from, const NamedParameter& par
 
 // How a kind of optimiser keeps a parameter's state.
 struct Format {
-  const char* first;  // the tensor that is there if any is
+  const char* first;  // the tensor that a parameter has if it has any
   absl::StatusOr<State> (*read)(const SafeTensors&, const NamedParameter&);
 };
 
@@ -179,19 +179,15 @@ absl::Status RestoreOptimizerTensors(const SafeTensors& from,
                                      const std::vector<NamedParameter>& parameters,
                                      torch::optim::Optimizer& optimizer) {
   const Format format = FormatOf(optimizer);
-  const std::string first =
-      StateName(format.first, parameters.empty() ? "" : parameters.front().name);
-  std::vector<State> states;
-  // Before the first step, and without momentum, there is none at all.
-  if (from.Find(first) != nullptr) {
-    for (const NamedParameter& parameter : parameters) {
-      SLUICE_ASSIGN_OR_RETURN(states.emplace_back(), format.read(from, parameter));
-    }
+  std::vector<std::pair<std::string, State>> states;  // by key
+  for (const NamedParameter& parameter : parameters) {
+    // Before its first step, without momentum, and while it is frozen a parameter has none.
+    if (from.Find(StateName(format.first, parameter.name)) == nullptr) continue;
+    SLUICE_ASSIGN_OR_RETURN(State state, format.read(from, parameter));
+    states.emplace_back(KeyOf(parameter.tensor), std::move(state));
   }
   optimizer.state().clear();
-  for (size_t i = 0; i < states.size(); ++i) {
-    optimizer.state()[KeyOf(parameters[i].tensor)] = std::move(states[i]);
-  }
+  for (auto& [key, state] : states) optimizer.state()[key] = std::move(state);
   return absl::OkStatus();
 }
 

@@ -34,7 +34,7 @@ absl::Status CheckTensors(const SafeTensors& from, const std::vector<SafeTensor>
 absl::Status RestoreTensors(const SafeTensors& from, const std::vector<SafeTensor>& into);
 
 /// The optimiser's state becomes what `from` has of it. Throws as torch does.
-/// \error kFailedPrecondition  a parameter without the state that others have, or of another shape:
+/// \error kFailedPrecondition  a parameter with a part of its state alone, or of another shape:
 ///                             nothing was changed
 absl::Status RestoreOptimizerTensors(const SafeTensors& from,
                                      const std::vector<NamedParameter>& parameters,

@@ -94,6 +94,32 @@ TEST(Phases, FrozenParametersStayAndTheirGradientIsZero) {
   EXPECT_EQ(world->trainer(0).ParameterChecksum(), world->trainer(1).ParameterChecksum());
 }
 
+// Whether the first or the last parameters are frozen, and whatever state the optimiser keeps.
+TEST(Phases, ARankThatComesLaterGoesOnWithWhatIsNotFrozen) {
+  for (const char* frozen : {"conv", "fc"}) {
+    for (const char* kind : {"sgd", "adam"}) {
+      proto::JobConfig job = SyntheticJob();
+      job.mutable_optimizer()->set_kind(kind);
+      job.mutable_optimizer()->set_learning_rate(1e-3);
+      const auto one = *MemoryWorld::Create(job, 1);
+      const auto other = *MemoryWorld::Create(job, 1);
+      Train(*one, 0, 2);
+      proto::Phase phase = PhaseLike(job, "finetune");
+      phase.add_frozen(frozen);
+      ASSERT_TRUE(one->trainer(0).BeginPhase(phase, Step(2), 10).ok());
+      Train(*one, 2, 2);
+      ASSERT_TRUE(other->trainer(0).BeginPhase(phase, Step(2), 10).ok());
+      const auto completed = other->trainer(0).LoadState(*one->trainer(0).SaveState(Step(4)));
+      ASSERT_TRUE(completed.ok()) << completed.status();
+      EXPECT_EQ(Tensors(other->trainer(0)), Tensors(one->trainer(0))) << frozen << " " << kind;
+      Train(*one, 4, 2);
+      Train(*other, 4, 2);
+      EXPECT_EQ(other->trainer(0).ParameterChecksum(), one->trainer(0).ParameterChecksum())
+          << frozen << " " << kind;
+    }
+  }
+}
+
 TEST(Phases, WhatWasFrozenIsTrainedAgain) {
   const proto::JobConfig job = SyntheticJob();
   const auto world = *MemoryWorld::Create(job, 1);
