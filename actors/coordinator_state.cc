@@ -197,9 +197,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnJoin(MemberId id,
       (!resume_.has_value() || Newest(join.policy_state()) > Newest(*resume_))) {
     resume_ = join.policy_state();
   }
-  const int64_t total_steps = conductor_.known() ? conductor_.schedule().total_steps() : 0;
-  return Follow(
-      membership_.OnJoin(id, join.process(), join.completed_steps(), total_steps, clock_()));
+  if (conductor_.known()) membership_.SetTotalSteps(conductor_.schedule().total_steps());
+  return Follow(membership_.OnJoin(id, join.process(), join.completed_steps(), clock_()));
 }
 
 // A process that lost its line and made a new one can be here before the old one is known to be broken.
@@ -327,7 +326,6 @@ proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& s
   const PhaseSchedule& schedule = conductor_.schedule();
   message.set_total_steps(late_model() ? first.total_steps : schedule.total_steps());
   *message.mutable_schedule() = schedule.log();
-  message.mutable_phase_steps()->Assign(schedule.steps().begin(), schedule.steps().end());
   *message.mutable_coordinator() = options_.self;
   message.mutable_tensors()->Assign(first.tensors.begin(), first.tensors.end());
   message.set_start_step(start.start_step);

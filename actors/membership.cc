@@ -38,9 +38,8 @@ Membership::Membership(const Options& options, absl::Time now)
     : options_(options), forming_since_(now) {}
 
 Membership::Orders Membership::OnJoin(MemberId id, const proto::ProcessInfo& process,
-                                      int64_t completed, int64_t total_steps, absl::Time now) {
+                                      int64_t completed, absl::Time now) {
   if (phase_ == Phase::kOver) return {};
-  total_steps_ = total_steps;
   Member& member = members_[id];
   if (phase_ == Phase::kRunning && member.current) {
     // It has given up the generation by itself, so the others cannot go on with it either.

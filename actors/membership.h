@@ -119,9 +119,7 @@ class Membership {
 
   /// `process` asks to take part, for the first time or, after its generation has ended, again.
   /// \param completed     steps whose outcome it holds
-  /// \param total_steps   as SetTotalSteps
-  Orders OnJoin(MemberId id, const proto::ProcessInfo& process, int64_t completed,
-                int64_t total_steps, absl::Time now);
+  Orders OnJoin(MemberId id, const proto::ProcessInfo& process, int64_t completed, absl::Time now);
   /// A process wants to leave while the others go on: a rank does at the next boundary, in place of joining the next
   /// generation. It stays as long as no other rank is there that stays, since somebody must hold the state. \pre elastic
   Orders OnLeave(MemberId id, const std::string& why, absl::Time now);

@@ -95,7 +95,7 @@ class TorchTrainer : public Trainer {
         local_steps_(parts_.job.training().local_steps()),
         phase_steps_(parts_.job.training().steps() > 0
                          ? parts_.job.training().steps()
-                         : ExchangesOf(parts_.job.training().epochs())),
+                         : TorchTrainer::StepsOf(parts_.job.training().epochs())),
         phase_(std::make_unique<TrainPhase>()),
         batches_([this](int64_t batch) { return MakeSlice(batch); },
                  parts_.job.data().prefetch_batches(), parts_.job.data().threads()) {
@@ -125,7 +125,9 @@ class TorchTrainer : public Trainer {
     Freeze();
   }
 
-  int64_t StepsOf(double epochs) const override { return ExchangesOf(epochs); }
+  int64_t StepsOf(double epochs) const override {
+    return (parts_.sampler.StepsOf(epochs) + local_steps_ - 1) / local_steps_;
+  }
 
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
@@ -496,10 +498,6 @@ class TorchTrainer : public Trainer {
   double LearningRate(Step step) const {
     return settings_.optimizer().learning_rate() *
            LearningRateFactor(settings_.schedule(), step.value - phase_first_.value, phase_steps_);
-  }
-
-  int64_t ExchangesOf(double epochs) const {
-    return (parts_.sampler.StepsOf(epochs) + local_steps_ - 1) / local_steps_;
   }
 
   // Autograd passes over what the phase does not train; the hooks hand over zeros.

@@ -44,9 +44,10 @@ class MembershipTest : public testing::Test {
     options_.max_workers = max_workers;
     options_.profilers = profilers;
     membership_.emplace(options_, now_);
+    membership_->SetTotalSteps(kTotalSteps);
   }
   Orders Join(int id, int slot, int64_t completed = 0, proto::Role role = proto::ROLE_WORKER) {
-    return membership_->OnJoin(id, Process(role, slot, 100 + id), completed, kTotalSteps, now_);
+    return membership_->OnJoin(id, Process(role, slot, 100 + id), completed, now_);
   }
   // Workers are members 0, 1, ...
   Orders JoinAll(int workers) {
@@ -364,6 +365,7 @@ class Cluster {
     options_.max_workers = Draw(2) == 0 ? 0 : options_.workers + Draw(2);
     options_.profilers = Draw(2);
     membership_.emplace(options_, now_);
+    membership_->SetTotalSteps(kTotalSteps);
     for (int slot = 0; slot < options_.workers; ++slot) Spawn(proto::ROLE_WORKER, slot);
     for (int slot = 0; slot < options_.profilers; ++slot) Spawn(proto::ROLE_PROFILER, slot);
   }
@@ -489,7 +491,7 @@ class Cluster {
     Proc& proc = procs_[id];
     if (proc.joining) {
       proc.joining = false;
-      Obey(membership_->OnJoin(id, proc.process, proc.completed, kTotalSteps, now_));
+      Obey(membership_->OnJoin(id, proc.process, proc.completed, now_));
     } else if (!proc.inbox.empty() && Draw(2) == 0) {
       const Message message = proc.inbox.front();
       proc.inbox.pop_front();
