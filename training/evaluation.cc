@@ -3,6 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -14,7 +15,15 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kBatch = 500;  // samples at once
+// Samples at once: as many as keep inputs and logits within 64 MiB each, fp32, and no more than 500.
+size_t SamplesAtOnce(const DataShape& shape) {
+  constexpr int64_t kMost = 500, kElements = 16 << 20;
+  int64_t inputs = 1;
+  for (int64_t size : shape.input) inputs *= size;
+  const int64_t logits = shape.classes * (shape.target_per_position ? inputs : 1);
+  return static_cast<size_t>(
+      std::clamp<int64_t>(kElements / std::max<int64_t>({1, inputs, logits}), 1, kMost));
+}
 
 // How many predictions have their target among the five likeliest classes; of equally likely ones the lower
 // numbers are first, so that the count does not depend on how a batch was cut.
@@ -44,24 +53,25 @@ absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, in
                                                Network& network) {
   std::vector<int64_t> shard;
   for (int64_t i = rank.value; i < set.size(); i += world_size) shard.push_back(i);
-  return TorchGuard(absl::StrCat("evaluate on ", ToString(rank)),
-                    [&]() -> absl::StatusOr<EvaluationSums> {
-                      const EvaluationMode mode(network);
-                      EvaluationSums sums;
-                      sums.classes = set.shape().classes;
-                      sums.per_position = set.shape().target_per_position;
-                      for (size_t at = 0; at < shard.size(); at += kBatch) {
-                        SLUICE_ASSIGN_OR_RETURN(
-                            const Batch batch,
-                            set.Make(absl::MakeConstSpan(shard).subspan(at, kBatch), std::nullopt));
-                        const torch::Tensor logits = network.forward(batch.inputs);
-                        sums.predictions += batch.targets.numel();
-                        sums.correct += (logits.argmax(-1) == batch.targets).sum().item<int64_t>();
-                        sums.correct_top5 += CorrectInTop5(logits, batch.targets);
-                        sums.loss_sum += LossSumOverPredictions(logits, batch).item<double>();
-                      }
-                      return sums;
-                    });
+  return TorchGuard(
+      absl::StrCat("evaluate on ", ToString(rank)), [&]() -> absl::StatusOr<EvaluationSums> {
+        const EvaluationMode mode(network);
+        EvaluationSums sums;
+        sums.classes = set.shape().classes;
+        sums.per_position = set.shape().target_per_position;
+        const size_t batch_size = SamplesAtOnce(set.shape());
+        for (size_t at = 0; at < shard.size(); at += batch_size) {
+          SLUICE_ASSIGN_OR_RETURN(
+              const Batch batch,
+              set.Make(absl::MakeConstSpan(shard).subspan(at, batch_size), std::nullopt));
+          const torch::Tensor logits = network.forward(batch.inputs);
+          sums.predictions += batch.targets.numel();
+          sums.correct += (logits.argmax(-1) == batch.targets).sum().item<int64_t>();
+          sums.correct_top5 += CorrectInTop5(logits, batch.targets);
+          sums.loss_sum += LossSumOverPredictions(logits, batch).item<double>();
+        }
+        return sums;
+      });
 }
 
 }  // namespace sluice

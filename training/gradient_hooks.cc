@@ -1,7 +1,6 @@
 #include "training/gradient_hooks.h"
 
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -49,14 +48,14 @@ void GradientHooks::HandOver(int index, const at::Tensor& value) {
 void GradientHooks::Complete() {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (handed_over_[i]) continue;
-    if (!parameters_[i].requires_grad()) {
-      storage_[i].zero_();
-      handed_over_[i] = true;
-      sink_.Ready(static_cast<int>(i));
+    if (const at::Tensor held = parameters_[i].grad(); held.defined()) {
+      HandOver(static_cast<int>(i), held);
       continue;
     }
-    const at::Tensor held = parameters_[i].grad();
-    HandOver(static_cast<int>(i), held.defined() ? held : at::zeros_like(storage_[i]));
+    storage_[i].zero_();
+    if (parameters_[i].requires_grad()) parameters_[i].mutable_grad() = storage_[i];
+    handed_over_[i] = true;
+    sink_.Ready(static_cast<int>(i));
   }
 }
 

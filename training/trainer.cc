@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -66,6 +67,16 @@ absl::Status LimitThreads(int threads) {
   });
 }
 
+void Append(std::vector<SafeTensor> from, std::vector<SafeTensor>& into) {
+  std::move(from.begin(), from.end(), std::back_inserter(into));
+}
+
+std::vector<at::Tensor> TensorsOf(const std::vector<NamedParameter>& parameters) {
+  std::vector<at::Tensor> tensors;
+  for (const NamedParameter& parameter : parameters) tensors.push_back(parameter.tensor);
+  return tensors;
+}
+
 struct Parts {
   proto::JobConfig job;
   Rank rank;
@@ -113,12 +124,11 @@ class TorchTrainer : public Trainer {
 
   void Attach(GradientSink& sink) override {
     hooks_.reset();  // their nodes go, and new ones are made
-    std::vector<at::Tensor> tensors;
-    for (size_t i = 0; i < parts_.parameters.size(); ++i) {
-      tensors.push_back(parts_.parameters[i].tensor);
-      tensors.back().set_requires_grad(true);  // or it could have no hook
+    const std::vector<at::Tensor> tensors = TensorsOf(parts_.parameters);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      tensors[i].set_requires_grad(true);  // or it could have no hook
       SLUICE_CHECK(
-          static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors.back().numel(),
+          static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors[i].numel(),
           "the sink's storage has the parameter's size");
     }
     hooks_.emplace(tensors, sink);
@@ -133,10 +143,8 @@ class TorchTrainer : public Trainer {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
       SLUICE_ASSIGN_OR_RETURN(auto next, MakePhase(settings));
       SLUICE_RETURN_IF_ERROR(next->Prepare({*parts_.network, parts_.parameters}));
-      std::vector<at::Tensor> tensors;
-      for (const NamedParameter& parameter : parts_.parameters) tensors.push_back(parameter.tensor);
       SLUICE_ASSIGN_OR_RETURN(auto optimizer,
-                              MakeOptimizer(settings.optimizer(), std::move(tensors)));
+                              MakeOptimizer(settings.optimizer(), TensorsOf(parts_.parameters)));
       SLUICE_RETURN_IF_ERROR(phase_->Finish());
       if (next->KeepsOptimizerState() &&
           settings.optimizer().kind() == settings_.optimizer().kind()) {
@@ -168,15 +176,14 @@ class TorchTrainer : public Trainer {
     Batch batch = std::move(loaded_->second);
     loaded_.reset();
     const std::string where = absl::StrCat(ToString(step), ", ", ToString(parts_.rank));
-    return TorchGuard(absl::StrCat(where, ": forward and backward"),
-                      [&]() -> absl::StatusOr<double> {
-                        at::manual_seed(
-                            dropout_key_.With(step.value).With(parts_.rank.value).value());
-                        phase_->BeforeStep(step);
-                        if (local_steps_ > 1) return StepLocally(step, std::move(batch), where);
-                        return Backward(batch, parts_.world_size / global_batch(),
-                                        /*hand_over=*/true, where);
-                      });
+    return TorchGuard(
+        absl::StrCat(where, ": forward and backward"), [&]() -> absl::StatusOr<double> {
+          at::manual_seed(dropout_key_.With(step.value).With(parts_.rank.value).value());
+          phase_->BeforeStep(step);
+          if (local_steps_ > 1) return StepLocally(step, std::move(batch), where);
+          return Backward(batch, parts_.world_size / global_batch(),
+                          /*hand_over=*/true, where);
+        });
   }
 
   absl::Status ApplyGradients(Step step) override {
@@ -222,14 +229,8 @@ class TorchTrainer : public Trainer {
     return TorchGuard("save the trainer's state", [&] {
       std::vector<int64_t> counts;
       SafeTensors state = ModelState(completed);
-      for (SafeTensor& tensor : OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts)) {
-        state.tensors.push_back(std::move(tensor));
-      }
-      if (average_) {
-        for (SafeTensor& tensor : average_->Tensors(kAveragePrefix)) {
-          state.tensors.push_back(std::move(tensor));
-        }
-      }
+      Append(OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts), state.tensors);
+      if (average_) Append(average_->Tensors(kAveragePrefix), state.tensors);
       return WriteSafeTensors(state);
     });
   }
@@ -257,10 +258,7 @@ class TorchTrainer : public Trainer {
         state.tensors = BufferTensors(*parts_.network);
         std::vector<int64_t> counts;
         if (local_steps_ > 1) {  // every rank's is its own
-          for (SafeTensor& tensor :
-               OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts)) {
-            state.tensors.push_back(std::move(tensor));
-          }
+          Append(OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts), state.tensors);
         }
         if (!state.tensors.empty()) {
           blobs.push_back({BuffersFileName(parts_.rank), WriteSafeTensors(state)});
@@ -274,9 +272,7 @@ class TorchTrainer : public Trainer {
       blobs.push_back({kOptimizerFile, WriteSafeTensors(state)});
       if (average_) {
         SafeTensors average{Metadata(completed), average_->Tensors("")};
-        for (SafeTensor& tensor : BufferTensors(*parts_.network)) {
-          average.tensors.push_back(std::move(tensor));
-        }
+        Append(BufferTensors(*parts_.network), average.tensors);
         blobs.push_back({kAverageFile, WriteSafeTensors(average)});
       }
       SLUICE_ASSIGN_OR_RETURN(std::string archive, SerializeNetwork(*parts_.network));
@@ -349,9 +345,7 @@ class TorchTrainer : public Trainer {
 
   SafeTensors ModelState(Step completed) const {
     SafeTensors state{Metadata(completed), ParameterTensors(parts_.parameters)};
-    for (SafeTensor& tensor : BufferTensors(*parts_.network)) {
-      state.tensors.push_back(std::move(tensor));
-    }
+    Append(BufferTensors(*parts_.network), state.tensors);
     return state;
   }
 
@@ -359,8 +353,7 @@ class TorchTrainer : public Trainer {
   absl::StatusOr<Step> Restore(const SafeTensors& model, const SafeTensors& optimizer,
                                const SafeTensors& average, const std::string& prefix) {
     std::map<std::string, std::string> metadata = model.metadata;
-    if (metadata[kModel] != ModelName() ||
-        metadata[kOptimizer] != settings_.optimizer().kind()) {
+    if (metadata[kModel] != ModelName() || metadata[kOptimizer] != settings_.optimizer().kind()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "written for model \"", metadata[kModel], "\" and optimizer \"", metadata[kOptimizer],
           "\", this job has ", ModelName(), " and ", settings_.optimizer().kind()));
@@ -372,7 +365,7 @@ class TorchTrainer : public Trainer {
     }
     return TorchGuard("restore the trainer's state", [&]() -> absl::StatusOr<Step> {
       std::vector<SafeTensor> into = ParameterTensors(parts_.parameters);
-      for (SafeTensor& tensor : BufferTensors(*parts_.network)) into.push_back(std::move(tensor));
+      Append(BufferTensors(*parts_.network), into);
       SLUICE_RETURN_IF_ERROR(CheckTensors(model, into));
       std::vector<SafeTensor> into_average;
       if (average_) into_average = average_->Tensors(prefix);
@@ -429,7 +422,7 @@ class TorchTrainer : public Trainer {
 
   // Clips the gradients that the parameters have, and steps on them.
   void StepOptimizer(Step step) {
-    const double most = parts_.job.optimizer().clip_norm();
+    const double most = settings_.optimizer().clip_norm();
     if (most > 0) {
       std::vector<absl::Span<float>> gradients;
       for (const NamedParameter& parameter : parts_.parameters) {
@@ -489,8 +482,8 @@ class TorchTrainer : public Trainer {
       indices.assign(part.begin(), part.end());
     }
     absl::StatusOr<Batch> made = parts_.data.train->Make(
-        indices, Augmentation{augmentation_key_,
-                              index * parts_.sampler.global_batch() + slice.begin});
+        indices,
+        Augmentation{augmentation_key_, index * parts_.sampler.global_batch() + slice.begin});
     if (made.ok()) return made;
     return Annotate(made.status(), absl::StrCat("batch ", index));
   }
@@ -549,9 +542,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig&
   SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<Network> network,
                           BuildNetwork(job.model(), data.train->shape(), job.training().seed()));
   std::vector<NamedParameter> parameters = ParametersInBackwardOrder(*network);
-  std::vector<at::Tensor> tensors;
-  for (const NamedParameter& parameter : parameters) tensors.push_back(parameter.tensor);
-  SLUICE_ASSIGN_OR_RETURN(auto optimizer, MakeOptimizer(job.optimizer(), std::move(tensors)));
+  SLUICE_ASSIGN_OR_RETURN(auto optimizer, MakeOptimizer(job.optimizer(), TensorsOf(parameters)));
   return std::unique_ptr<Trainer>(
       new TorchTrainer(Parts{job, rank, world_size, std::move(data), std::move(sampler),
                              std::move(network), std::move(parameters), std::move(optimizer)}));

@@ -56,7 +56,6 @@ absl::Status AppendCifarRecords(Cifar kind, absl::string_view bytes, absl::strin
   }
   set.format = FormatOf(kind);
   set.count += records;
-  set.pixels.reserve(set.pixels.size() + records * kPixels);
   for (int64_t r = 0; r < records; ++r) {
     const absl::string_view record = bytes.substr(r * record_bytes, record_bytes);
     set.labels.push_back(static_cast<uint8_t>(record[label_bytes - 1]));

@@ -1,12 +1,12 @@
 #include "models/zoo/densenet.h"
 
 #include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
 #include <string>
 #include <vector>
 
+#include "models/zoo/convolution.h"
 #include "models/zoo/image_shape.h"
 
 namespace sluice {
@@ -14,11 +14,6 @@ namespace {
 
 constexpr int64_t kGrowth = 32;  // channels that a layer adds
 constexpr int kLayers[] = {6, 12, 24, 16};
-
-torch::nn::Conv2d Convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
-}
 
 class DenseLayer : public torch::nn::Module {
  public:

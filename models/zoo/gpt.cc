@@ -24,7 +24,6 @@ class Gpt : public Network {
     tokens_ = register_module("tokens", torch::nn::Embedding(shape.classes, sizes.width));
     positions_ = register_module("positions", torch::nn::Embedding(shape.input[0], sizes.width));
     TransformerLayer::Options options;
-    options.causal = true;
     options.gelu = "tanh";
     for (int64_t layer = 0; layer < sizes.depth; ++layer) {
       layers_.push_back(register_module(
@@ -44,7 +43,8 @@ class Gpt : public Network {
     const torch::Tensor places = torch::arange(inputs[0].size(1), inputs[0].options());
     torch::Tensor x =
         torch::dropout(tokens_(inputs[0]) + positions_(places), dropout_, is_training());
-    for (const auto& layer : layers_) x = layer->forward(x);
+    const torch::Tensor mask = CausalMask(x.size(1), x.options());
+    for (const auto& layer : layers_) x = layer->forward(x, mask);
     return torch::linear(ln_(x), tokens_->weight);
   }
 

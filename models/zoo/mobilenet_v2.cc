@@ -1,12 +1,12 @@
 #include "models/zoo/mobilenet_v2.h"
 
 #include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
 #include <string>
 #include <vector>
 
+#include "models/zoo/convolution.h"
 #include "models/zoo/image_shape.h"
 
 namespace sluice {
@@ -21,15 +21,6 @@ struct Stage {
 constexpr Stage kStages[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
                              {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
 constexpr int64_t kStem = 32, kLast = 1280;
-
-torch::nn::Conv2d Convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride,
-                              int64_t groups = 1) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel)
-                               .stride(stride)
-                               .padding(kernel / 2)
-                               .groups(groups)
-                               .bias(false));
-}
 
 torch::Tensor Relu6(const torch::Tensor& x) { return torch::hardtanh(x, 0, 6); }
 

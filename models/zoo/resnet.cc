@@ -2,22 +2,17 @@
 
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
 #include <array>
 #include <string>
 #include <vector>
 
+#include "models/zoo/convolution.h"
 #include "models/zoo/image_shape.h"
 
 namespace sluice {
 namespace {
-
-torch::nn::Conv2d Convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
-}
 
 class Block : public torch::nn::Module {
  public:

@@ -10,15 +10,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
-namespace {
 
-// -inf where a position may not look, 0 elsewhere.
 torch::Tensor CausalMask(int64_t positions, const torch::TensorOptions& options) {
   return torch::full({positions, positions}, -std::numeric_limits<float>::infinity(), options)
       .triu(1);
 }
-
-}  // namespace
 
 TransformerSizes TransformerSizes::Of(const proto::Model& model, TransformerSizes own) {
   if (model.width() > 0) own.width = model.width();
@@ -50,23 +46,23 @@ TransformerLayer::TransformerLayer(int64_t width, int64_t heads, double dropout,
   if (!first) ln2_ = norm("ln2");
 }
 
-torch::Tensor TransformerLayer::forward(const torch::Tensor& x) {
+torch::Tensor TransformerLayer::forward(const torch::Tensor& x, const torch::Tensor& mask) {
   if (options_.norms == Norms::kFirst) {
-    const torch::Tensor attended = x + Attend(ln1_(x));
+    const torch::Tensor attended = x + Attend(ln1_(x), mask);
     return attended + FeedForward(ln2_(attended));
   }
-  const torch::Tensor attended = ln1_(x + Attend(x));
+  const torch::Tensor attended = ln1_(x + Attend(x, mask));
   return ln2_(attended + FeedForward(attended));
 }
 
-torch::Tensor TransformerLayer::Attend(const torch::Tensor& x) {
+torch::Tensor TransformerLayer::Attend(const torch::Tensor& x, const torch::Tensor& mask) {
   const int64_t n = x.size(0), positions = x.size(1), width = x.size(2);
   // 3 x n x heads x positions x width of a head
   const torch::Tensor qkv =
       qkv_(x).view({n, positions, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
   const double scale = 1 / std::sqrt(static_cast<double>(width / heads_));
   torch::Tensor scores = torch::matmul(qkv[0] * scale, qkv[1].transpose(-2, -1));
-  if (options_.causal) scores = scores + CausalMask(positions, scores.options());
+  if (mask.defined()) scores = scores + mask;
   const torch::Tensor weights = torch::dropout(scores.softmax(-1), dropout_, is_training());
   const torch::Tensor mixed =
       torch::matmul(weights, qkv[2]).transpose(1, 2).reshape({n, positions, width});

@@ -33,7 +33,6 @@ class TransformerLayer : public torch::nn::Module {
   enum class Norms { kFirst, kLast };
   struct Options {
     Norms norms = Norms::kFirst;
-    bool causal = false;        ///< a position attends to itself and those before it
     const char* gelu = "none";  ///< torch's `approximate`: "none" or "tanh"
     double epsilon = 1e-5;      ///< of the norms
   };
@@ -41,15 +40,16 @@ class TransformerLayer : public torch::nn::Module {
   /// \pre width is a multiple of heads
   TransformerLayer(int64_t width, int64_t heads, double dropout, Options options);
 
-  /// \param x  n x positions x width
-  torch::Tensor forward(const torch::Tensor& x);
+  /// \param x     n x positions x width
+  /// \param mask  added to the scores: positions x positions, -inf where one may not look; undefined = none
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& mask = {});
 
   /// The two linear layers whose outputs are added to the way around.
   torch::nn::Linear& attention_out() { return out_; }
   torch::nn::Linear& feed_forward_out() { return fc2_; }
 
  private:
-  torch::Tensor Attend(const torch::Tensor& x);
+  torch::Tensor Attend(const torch::Tensor& x, const torch::Tensor& mask);
   torch::Tensor FeedForward(const torch::Tensor& x);
 
   const int64_t heads_;
@@ -58,6 +58,9 @@ class TransformerLayer : public torch::nn::Module {
   torch::nn::LayerNorm ln1_{nullptr}, ln2_{nullptr};
   torch::nn::Linear qkv_{nullptr}, out_{nullptr}, fc1_{nullptr}, fc2_{nullptr};
 };
+
+/// A mask by which a position attends to itself and those before it.
+torch::Tensor CausalMask(int64_t positions, const torch::TensorOptions& options);
 
 /// Draws the weights of all linear layers and embeddings in `module` from N(0, 0.02^2) and zeroes biases, as GPT-2,
 /// BERT and ViT start.

@@ -1,3 +1,4 @@
+#include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -44,6 +45,21 @@ INSTANTIATE_TEST_SUITE_P(Names, ImageModel,
 TEST_P(ImageModel, LeavesReplicasIdenticalAfterADistributedStep) {
   proto::JobConfig job = SmallJob();
   job.mutable_model()->set_name(GetParam());
+  ExpectIdenticalReplicasAfterOneStep(job);
+}
+
+class TokenModel : public testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Names, TokenModel, testing::Values("gpt", "bert"));
+
+TEST_P(TokenModel, LeavesReplicasIdenticalAfterADistributedStep) {
+  const std::string text = absl::StrCat(FreshDirectory(absl::StrCat("text_", GetParam())), "/text");
+  std::ofstream(text) << std::string(300, 'a') << std::string(300, 'b');
+  proto::JobConfig job = SmallJob();
+  job.mutable_model()->set_name(GetParam());
+  job.mutable_data()->set_dataset("bytes");
+  job.mutable_data()->set_path(text);
+  job.mutable_data()->set_context(16);
   ExpectIdenticalReplicasAfterOneStep(job);
 }
 

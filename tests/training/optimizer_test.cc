@@ -6,7 +6,6 @@
 #include <torch/types.h>
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"

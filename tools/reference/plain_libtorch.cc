@@ -4,8 +4,8 @@
 //
 //   plain_libtorch --job=FILE [--steps=N]
 //
-// FILE is a job file; accumulation_steps changes losses by rounding alone, so it is passed over, and what plain LibTorch
-// does not have (lamb, local steps) is refused. Prints one line {"step": 0, "loss": 2.30} per step; set OPENBLAS_NUM_THREADS=1
+// FILE is a job file; accumulation_steps is passed over: without batch norm it changes losses by rounding alone. What
+// plain LibTorch does not have, or draws otherwise (lamb, local steps, phases, dropout), is refused. Prints one line {"step": 0, "loss": 2.30} per step; set OPENBLAS_NUM_THREADS=1
 // as the workers have it.
 
 #include <ATen/Parallel.h>
@@ -91,6 +91,8 @@ absl::Status Refuse(const proto::JobConfig& job) {
   if (job.training().local_steps() > 1) what = "training.local_steps";
   if (job.optimizer().decay_exempt() != "none") what = "optimizer.decay_exempt";
   if (job.training().precision() != "fp32") what = "training.precision";
+  if (job.model().dropout() > 0) what = "model.dropout";
+  if (job.phases_size() > 0) what = "phases";
   if (what.empty()) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrCat(what, ": there is no reference for it"));
 }

@@ -8,7 +8,6 @@
 #include <thread>
 #include <tuple>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
 namespace sluice {

@@ -115,24 +115,6 @@ TEST_P(ZooTest, BackwardFinishesAboutInReverseOrderOfRegistration) {
   EXPECT_LT(wrong, 0.1 * pairs);
 }
 
-TEST_P(ZooTest, ReplicasThatStepOnTheMeanGradientStayIdentical) {
-  const DataShape shape = SmallShape(GetParam());
-  const auto one = *Build(GetParam(), 3, shape), other = *Build(GetParam(), 3, shape);
-  for (const auto& network : {one, other})
-    network->forward(Random(shape, 2)).square().sum().backward();
-  const auto ours = one->parameters(), theirs = other->parameters();
-  const torch::NoGradGuard no_gradients;
-  bool moved = false;
-  for (size_t i = 0; i < ours.size(); ++i) {
-    const at::Tensor before = ours[i].clone();
-    const at::Tensor mean = (ours[i].grad() + theirs[i].grad()) / 2;
-    for (at::Tensor parameter : {ours[i], theirs[i]}) parameter.sub_(mean, 1e-3);
-    ASSERT_TRUE(torch::equal(ours[i], theirs[i])) << i;
-    moved = moved || !torch::equal(ours[i], before);
-  }
-  EXPECT_TRUE(moved);
-}
-
 TEST_P(ZooTest, TakesImagesOfEverySizeFrom8On) {
   if (IsOfTokens(GetParam())) GTEST_SKIP() << "takes tokens";
   for (const auto& input : {std::vector<int64_t>{1, 8, 8}, {3, 32, 32}, {2, 28, 40}, {3, 64, 64}}) {

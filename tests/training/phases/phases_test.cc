@@ -150,6 +150,19 @@ TEST(Phases, LearningRatesCountFromThePhasesFirstStep) {
   EXPECT_NE(world->trainer(0).ParameterChecksum(), before);
 }
 
+TEST(Phases, GradientsAreClippedAsThePhaseSays) {
+  const proto::JobConfig job = SyntheticJob();
+  const auto moved = [&](double clip_norm) {
+    const auto world = *MemoryWorld::Create(job, 1);
+    proto::Phase phase = PhaseLike(job, "train");
+    phase.mutable_optimizer()->set_clip_norm(clip_norm);
+    EXPECT_TRUE(world->trainer(0).BeginPhase(phase, Step(0), 10).ok());
+    Train(*world, 0, 1);
+    return world->trainer(0).ParameterChecksum();
+  };
+  EXPECT_NE(moved(1e-3), moved(0));
+}
+
 TEST(Phases, AFrozenPrefixOfNothingIsRefusedAndThePhaseBeforeGoesOn) {
   const proto::JobConfig job = SyntheticJob();
   const auto world = *MemoryWorld::Create(job, 1);
