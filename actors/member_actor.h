@@ -19,8 +19,8 @@ struct MemberEvents {
   /// Begin no step from now on. \return the last one begun
   std::function<int64_t(const proto::Hold&)> on_hold = [](const auto&) { return -1; };
   std::function<void(const proto::Boundary&)> on_boundary = [](const auto&) {};
-  /// Rank 0: all ranks have written their files of a checkpoint.
   std::function<void(const proto::PhaseDecision&)> on_phase = [](const auto&) {};
+  /// Rank 0: all ranks have written their files of a checkpoint.
   std::function<void(const proto::CheckpointCommit&)> on_commit = [](const auto&) {};
   /// The line to the coordinator broke. \return whether the process will look for it again; else that is its end
   std::function<bool(const std::string& cause)> on_lost = [](const auto&) { return false; };

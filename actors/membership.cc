@@ -52,6 +52,8 @@ Membership::Orders Membership::OnJoin(MemberId id, const proto::ProcessInfo& pro
     return orders;
   }
   member.process = process;
+  // Steps before a boundary may take long, and evaluations: the others are waited for from the first one on.
+  if (member.current && member.rank >= 0) AwaitOthers(now);
   member.joined = true;
   member.completed = completed;
   if (MayGo(id)) return LetGo(id, now);
@@ -115,14 +117,15 @@ Membership::Orders Membership::OnLost(MemberId id, const std::string& how, absl:
     return orders;
   }
   Orders orders;
-  if (!lost.joined) orders = GiveUp(cause, {lost.process});
+  if (!lost.joined) orders = GiveUp(cause, {lost.process}, now);
   Append(orders, StartIfReady(now, false));
   return orders;
 }
 
 // On the way to a boundary: those that are in a step with a rank that is lost would wait for ever.
 Membership::Orders Membership::GiveUp(const std::string& reason,
-                                      std::vector<proto::ProcessInfo> lost) {
+                                      std::vector<proto::ProcessInfo> lost, absl::Time now) {
+  AwaitOthers(now);
   if (std::exchange(given_up_, true)) return {};
   End end{{}, reason, std::move(lost)};
   for (const auto& [id, member] : members_) {
@@ -141,7 +144,7 @@ void Membership::Rename(MemberId old, MemberId fresh) {
 
 Membership::Orders Membership::OnTrouble(const std::string& cause, absl::Time now) {
   if (phase_ == Phase::kRunning) return EndGeneration(cause, {}, now);
-  return phase_ == Phase::kForming && formed_ ? GiveUp(cause, {}) : Orders();
+  return phase_ == Phase::kForming && formed_ ? GiveUp(cause, {}, now) : Orders();
 }
 
 Membership::Orders Membership::EndGeneration(const std::string& reason,
@@ -164,11 +167,16 @@ Membership::Orders Membership::EndGeneration(const std::string& reason,
   return {std::move(end)};
 }
 
+void Membership::AwaitOthers(absl::Time now) {
+  if (std::exchange(to_boundary_, false)) forming_since_ = now;
+}
+
 void Membership::BeginForming(absl::Time now) {
   phase_ = Phase::kForming;
   forming_since_ = now;
   told_waiting_ = false;
   given_up_ = false;
+  to_boundary_ = false;
   // What could not be agreed on any more is asked of the next generation.
   if (holding_.has_value() &&
       (holding_->checkpoint || holding_->then == proto::Boundary::THEN_LEAVE)) {
@@ -403,6 +411,7 @@ Membership::Orders Membership::DecideIfHeld(absl::Time now) {
   }
   last_end_ = reason;
   BeginForming(now);
+  to_boundary_ = true;
   if (!profilers.empty()) orders.push_back(End{std::move(profilers), reason, {}});
   return orders;
 }
@@ -428,7 +437,7 @@ Membership::Orders Membership::OnTick(absl::Time now) {
         kExitUnreachable);
   }
   Orders orders;
-  if (SurvivorsMissing() && waited > options_.rejoin_timeout) {
+  if (SurvivorsMissing() && !to_boundary_ && waited > options_.rejoin_timeout) {
     std::vector<MemberId> silent;
     for (const auto& [id, member] : members_) {
       if (member.current && !member.joined) silent.push_back(id);

@@ -164,9 +164,10 @@ class Membership {
                        absl::Time now);
   Orders HoldIfWanted();
   Orders DecideIfHeld(absl::Time now);
-  Orders GiveUp(const std::string& reason, std::vector<proto::ProcessInfo> lost);
+  Orders GiveUp(const std::string& reason, std::vector<proto::ProcessInfo> lost, absl::Time now);
   Orders FailWith(proto::ProcessInfo culprit, const std::string& cause, int exit_code);
   void BeginForming(absl::Time now);
+  void AwaitOthers(absl::Time now);
   std::vector<MemberId> Ranks() const;
   std::vector<MemberId> JoinedInOrder(proto::Role role) const;
   bool SurvivorsMissing() const;
@@ -184,6 +185,8 @@ class Membership {
   int64_t total_steps_ = 0;
   std::map<MemberId, Member> members_;
   absl::Time forming_since_;
+  bool to_boundary_ =
+      false;  // no rank is known to have come to where the last generation ends in good order
   bool told_waiting_ = false;
   bool given_up_ = false;  // the generation's ranks were told to give up the step that they are in
   int resets_ = 0;

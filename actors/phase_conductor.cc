@@ -49,13 +49,12 @@ absl::Status PhaseConductor::Start(int64_t start_step, int world_size) {
   return schedule_->Restore(log, start_step);
 }
 
-bool PhaseConductor::OnEvaluation(const proto::PhaseEvaluation& evaluation) {
-  if (!schedule_.has_value() || !schedule_->Due(evaluation.step())) return false;
-  if (evaluation.rank() < 0 || evaluation.rank() >= world_size_) return false;
+void PhaseConductor::OnEvaluation(const proto::PhaseEvaluation& evaluation) {
+  if (!schedule_.has_value() || !schedule_->Due(evaluation.step())) return;
+  if (evaluation.rank() < 0 || evaluation.rank() >= world_size_) return;
   if (step_ != evaluation.step()) sums_.clear();
   step_ = evaluation.step();
   sums_[evaluation.rank()] = evaluation.evaluation();
-  return ready();
 }
 
 PhaseConductor::Turn PhaseConductor::Decide() {

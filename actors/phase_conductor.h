@@ -26,8 +26,8 @@ class PhaseConductor {
   /// \error kFailedPrecondition  what the workers were in before are not this job's phases
   absl::Status Start(int64_t start_step, int world_size);
 
-  /// Of one rank. Others than those that are due change nothing. \return whether all ranks' are there now
-  bool OnEvaluation(const proto::PhaseEvaluation& evaluation);
+  /// Of one rank. Others than those that are due change nothing.
+  void OnEvaluation(const proto::PhaseEvaluation& evaluation);
 
   /// All ranks have evaluated, and Decide was not called yet.
   bool ready() const { return static_cast<int>(sums_.size()) == world_size_; }

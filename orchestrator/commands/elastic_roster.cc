@@ -185,8 +185,8 @@ void ElasticRoster::LookForHosts() {
 void ElasticRoster::MoveProfiler(Supervisor& supervisor) {
   if (launch_->profilers == 0) return;
   if (!profiler_leaves_ && !pool_.listed(launch_->ProfilerHost())) {
-    profiler_leaves_ = true;
-    supervisor.Retire("profiler 0", kLeaveMargin);
+    // One that waits to be started again is moved then.
+    profiler_leaves_ = supervisor.Retire("profiler 0", kLeaveMargin);
   }
   const int host = pool_.FirstUsable(absl::Now());
   if (!profiler_is_gone_ || host < 0) return;

@@ -97,12 +97,12 @@ void Supervisor::Launch(Watched& watched, Child child) {
   watched.started = absl::Now();
 }
 
-void Supervisor::Retire(const std::string& name, absl::Duration grace) {
+bool Supervisor::Retire(const std::string& name, absl::Duration grace) {
   for (Watched& watched : children_) {
     if (watched.spec.name != name) continue;
+    if (!watched.running) return false;
     watched.retired = true;
     watched.restart_at = absl::InfiniteFuture();
-    if (!watched.running) return;
     watched.kill_at = absl::Now() + grace;
     // On another host remote-exec passes it on.
     if (watched.child.stdin_fd < 0) {
@@ -110,8 +110,9 @@ void Supervisor::Retire(const std::string& name, absl::Duration grace) {
     } else if (write(watched.child.stdin_fd, &kLeaveByte, 1) != 1) {
       watched.kill_at = absl::Now();
     }
-    return;
+    return true;
   }
+  return false;
 }
 
 // Retired ones that did not leave.

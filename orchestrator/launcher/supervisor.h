@@ -101,8 +101,8 @@ class Supervisor {
   absl::Status Start(const ChildSpec& spec);
 
   /// Tells a child to leave in good order (kLeaveSignal), and kills it after `grace`. It is not started again,
-  /// and however it ends is nobody's fault.
-  void Retire(const std::string& name, absl::Duration grace);
+  /// and however it ends is nobody's fault. \return false, and nothing is done: it does not run
+  bool Retire(const std::string& name, absl::Duration grace);
 
   /// Reads one line from `fd`, forwarding output meanwhile.
   /// \error kAborted           a child or the user ended things before

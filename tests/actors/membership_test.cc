@@ -154,6 +154,25 @@ TEST_F(MembershipTest, ANewcomerIsTakenInAtABoundaryThatNoRankHasPassed) {
   EXPECT_THAT(start->ranks_to_sync, ElementsAre(2));
 }
 
+TEST_F(MembershipTest, OnTheWayToABoundaryRanksMayTakeTheirTime) {
+  Make(2, 1);
+  JoinAll(2);
+  const Orders hold = Join(5, 2);
+  const int64_t serial = Find<Membership::Hold>(hold)->serial;
+  membership_->OnHeld(0, serial, 3, now_);
+  ASSERT_NE(Find<Membership::Boundary>(membership_->OnHeld(1, serial, 3, now_)), nullptr);
+  now_ += options_.rejoin_timeout + absl::Seconds(30);  // a long evaluation
+  EXPECT_TRUE(membership_->OnTick(now_).empty());
+  EXPECT_TRUE(Join(0, 0, 4).empty());
+  now_ += options_.rejoin_timeout - absl::Seconds(1);
+  EXPECT_TRUE(membership_->OnTick(now_).empty());
+  now_ += absl::Seconds(2);
+  const Orders orders = membership_->OnTick(now_);
+  const auto* dismissed = Find<Membership::Dismiss>(orders);
+  ASSERT_NE(dismissed, nullptr);
+  EXPECT_EQ(dismissed->member, 1);
+}
+
 TEST_F(MembershipTest, NobodyIsTakenInAfterTheLastStep) {
   Make(2, 1);
   JoinAll(2);

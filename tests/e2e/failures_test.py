@@ -41,8 +41,9 @@ def a_taken_port_is_named_with_its_owner():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        own_name = open("/proc/self/comm").read().strip()
         refused(["-np", "1", "--coordinator-port", str(port)], 69, f"SL1010 cannot listen on 127.0.0.1:{port}",
-                f"pid {os.getpid()} (python3", "--coordinator-port")
+                f"pid {os.getpid()} ({own_name})", "--coordinator-port")
 
 
 def too_few_slots_are_named_with_both_numbers():

@@ -114,7 +114,6 @@ def what_is_frozen_stays():
 
 
 def killed_at(step):
-    at = change()
     job = start(np=3, flags=["--min-np", "1"], chaos=[f"fault: kill, at_step: {step}, rank: 1"])
     check(job.wait(HANGS) == 0, job.stderr())
     summary = job.summary()
@@ -125,7 +124,6 @@ def killed_at(step):
           summary["phases"])
     check(sorted(losses(job)) == list(range(second["end_step"])), "steps were lost or came twice")
     check(summary["replicas_identical"] and summary["checksums_compared"] > 0, summary)
-    check(at > 0, "")
     job.close()
 
 

@@ -60,6 +60,7 @@ TEST_P(TokenModel, LeavesReplicasIdenticalAfterADistributedStep) {
   job.mutable_data()->set_dataset("bytes");
   job.mutable_data()->set_path(text);
   job.mutable_data()->set_context(16);
+  job.mutable_data()->set_test_share(0.1);
   ExpectIdenticalReplicasAfterOneStep(job);
 }
 

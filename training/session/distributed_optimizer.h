@@ -78,8 +78,8 @@ class DistributedOptimizer : private GradientSink, private GenerationUser {
   ///                      stopped the job, or it has failed elsewhere. The step was not done
   /// \error kOutOfRange, kCancelled  SL3001 a gradient is not finite (training.on_nan)
   /// \error kInvalidArgument  backward was called more often than backward_passes_per_step says
-  /// \error kUnavailable, kDeadlineExceeded  a rank is gone, or too slow. After any error but SL3001 nothing can be
-  ///                      reduced any more in this generation
+  /// \error kUnavailable, kDeadlineExceeded  a rank is gone, or too slow. After any error nothing can be reduced
+  ///                      any more in this generation
   absl::Status Step(double loss);
 
   /// Steps that the job has done, whatever generation, also those that were taken back since.

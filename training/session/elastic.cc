@@ -38,7 +38,10 @@ void State::Add(const std::string& name, torch::nn::Module& module) {
 
 void State::Add(const std::string& name, torch::optim::Optimizer& optimizer) {
   items_.push_back({name, "optimizer", [&optimizer](auto& archive) { optimizer.save(archive); },
-                    [&optimizer](auto& archive) { optimizer.load(archive); }});
+                    [&optimizer](auto& archive) {
+                      optimizer.state().clear();  // load() leaves what the archive does not have
+                      optimizer.load(archive);
+                    }});
 }
 
 void State::Add(const std::string& name, int64_t& number) {

@@ -37,7 +37,6 @@ class GroupLink {
 
   static constexpr double kBytesPerSecond = 1e7;  ///< a slower network is taken for a broken one
 
-  const std::vector<int>& ranks() const { return ranks_; }
   int rank() const { return static_cast<int>(transport_.self().value); }
   int size() const { return transport_.peers(); }
 

@@ -35,6 +35,11 @@ absl::StatusOr<Reducer::Options> ReducerOptions(const proto::JobConfig& job,
   return options;
 }
 
+// Whether `error` can be the consequence of another rank's end.
+bool IsConsequence(const absl::Status& error) {
+  return absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error) || absl::IsCancelled(error);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JobMember>> JobMember::Connect(Options options, Events events,
@@ -160,10 +165,6 @@ void JobMember::Offer(const std::vector<proto::CompressionPolicy>& plans) {
       reducer_->Abort(absl::StrCat("bad policy from the coordinator: ", status.message()));
     }
   }
-}
-
-bool JobMember::IsConsequence(const absl::Status& error) {
-  return absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error) || absl::IsCancelled(error);
 }
 
 absl::Status JobMember::AfterError(const absl::Status& error, Step completed) {

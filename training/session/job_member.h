@@ -106,9 +106,6 @@ class JobMember {
   ProgressProbe& probe() { return probe_; }
   StepReporter& reporter() { return reporter_; }
 
-  /// Whether `error` can be the consequence of another rank's end.
-  static bool IsConsequence(const absl::Status& error);
-
  private:
   JobMember(Options options, Events events, bool needs_windows);
 
