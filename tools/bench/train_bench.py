@@ -6,20 +6,22 @@
   tools/bench/train_bench.py --rate 1gbit --dry-run                            prints the commands, starts nothing
 
 Each rank is a host of its own, limited to --rate in both directions (tools/netlab/netlab.sh; needs root), or with
---rate none a process of this host: Sluice over shared memory, DDP over loopback. Both train the same network from
-their own random start with SGD, momentum 0.9, the same rate, schedule and batches, one thread per rank. A seed runs
-all methods before the next one does, every second one in reverse, so that a slow spell hits them alike.
+--rate none a process of this host: Sluice over shared memory, DDP over loopback. Both train the same network (gpt on
+bytes of text, the others on Fashion-MNIST) from their own random start with SGD, momentum 0.9, or AdamW, the same rate,
+schedule and batches, one thread per rank. A seed runs all methods before the next one does, every second one in
+reverse, so that a slow spell hits them alike.
 
 samples/s is the wall clock's from the end of the untimed steps to the end of the last one. Bytes are what a rank's
 interface sent, headers included, per timed step; without a rate, Sluice's are by its own account. lgreco is timed
 from its first plan on. --target-loss gives the time to reach a training loss, mean of 10 steps; --eval the accuracy on
-the test images after the last step.
+the test set after the last step, and for text the perplexity.
 
 Build first: bazel build //orchestrator
 """
 
 import argparse
 import json
+import math
 import os
 import platform
 import signal
@@ -36,7 +38,7 @@ SMOOTHED_STEPS = 10
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="resnet18", choices=["cnn", "resnet18", "vgg11"])
+    parser.add_argument("--model", default="resnet18", choices=["cnn", "resnet18", "vgg11", "gpt"])
     parser.add_argument("--rate", default="none", help="of each host, as tc takes it (1gbit, 100mbit), or none")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16, help="per rank (default: %(default)s)")
@@ -44,12 +46,13 @@ def parse(argv):
     parser.add_argument("--warmup", type=int, default=5, help="steps before them (default: %(default)s)")
     parser.add_argument("--seeds", default="1", help="as 1,2,3 (default: %(default)s)")
     parser.add_argument("--methods", default=train_methods.DEFAULT, help="(default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adamw"], help="(default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, help="(default: 0.05, adamw 0.001)")
     parser.add_argument("--schedule", default="cosine", choices=["constant", "cosine"])
     parser.add_argument("--window", type=int, default=10, help="steps of lgreco's windows (default: %(default)s)")
     parser.add_argument("--bucket-mb", type=float, default=4, help="of Sluice (default: %(default)s)")
     parser.add_argument("--ddp-bucket-mb", type=float, default=25, help="of DDP, its default")
-    parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--data", help="(default: Fashion-MNIST of Debian; gpt: the manual pages of Perl)")
     parser.add_argument("--eval", action="store_true")
     parser.add_argument("--target-loss", type=float)
     parser.add_argument("--timeout", type=float, default=3600, help="seconds for one run (default: %(default)s)")
@@ -68,10 +71,13 @@ def parse(argv):
         parser.error("--ranks: expected 2 or more")
     if min(args.steps, args.batch, args.window) < 1 or args.warmup < 0:
         parser.error("--steps, --batch and --window: expected 1 or more; --warmup: 0 or more")
+    if args.learning_rate is None:
+        args.learning_rate = 0.001 if args.optimizer == "adamw" else 0.05
+    args.data = args.data or train_methods.data_of(args.model)[1]
     args.settings = train_methods.Settings(
         model=args.model, ranks=args.ranks, batch=args.batch, steps=args.warmup + args.steps, warmup=args.warmup,
-        learning_rate=args.learning_rate, schedule=args.schedule, window=args.window, bucket_mb=args.bucket_mb,
-        ddp_bucket_mb=args.ddp_bucket_mb, data=args.data, eval=args.eval)
+        optimizer=args.optimizer, learning_rate=args.learning_rate, schedule=args.schedule, window=args.window,
+        bucket_mb=args.bucket_mb, ddp_bucket_mb=args.ddp_bucket_mb, data=args.data, eval=args.eval)
     for method in args.methods:
         first = train_methods.timed_from(method, args.settings)
         if first >= args.settings.steps:
@@ -108,6 +114,8 @@ def summarise(method, args, results):
         "batch": args.batch, "seeds": len(results), "samples_s": train_runs.mean(speeds), "samples_s_min": min(speeds),
         "samples_s_max": max(speeds), "accuracy": mean_or_none(accuracies),
         "accuracy_spread": None if None in accuracies else max(accuracies) - min(accuracies),
+        "perplexity": mean_or_none(None if result.test_loss is None or args.model not in train_methods.TEXT_MODELS
+                                   else math.exp(result.test_loss) for result in results),
         "step_s": mean_or_none(result.step_s for result in results),
         "exposed_s": mean_or_none(result.exposed_s for result in results),
         "bytes_per_step": mean_or_none(result.bytes_per_step for result in results),
@@ -134,6 +142,8 @@ def table(entries):
         ("accuracy", lambda e: "-" if e["accuracy"] is None else
          f"{100 * e['accuracy']:.2f} % +- {50 * e['accuracy_spread']:.2f}"),
     ]
+    if any(entry["perplexity"] is not None for entry in entries):
+        columns.append(("perplexity", lambda e: "-" if e["perplexity"] is None else f"{e['perplexity']:.3f}"))
     if any("seconds_to_loss" in entry for entry in entries):
         columns.append(("s to loss", lambda e: "-" if e["seconds_to_loss"] is None else f"{e['seconds_to_loss']:.1f}"))
     rows = [[title for title, _ in columns]] + [[text(entry) for _, text in columns] for entry in entries]

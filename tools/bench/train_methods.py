@@ -15,6 +15,7 @@ class Settings:
     batch: int  # per rank
     steps: int  # in all
     warmup: int  # of them, not timed
+    optimizer: str
     learning_rate: float
     schedule: str
     window: int
@@ -32,6 +33,16 @@ class Method:
 
     def __str__(self):
         return f"{self.system}:{self.name}"
+
+
+# What each network is trained on: the job's data set, and where Debian has it.
+TEXT_MODELS = ["gpt"]
+IMAGES, TEXT = "/usr/share/datasets/fashion-mnist", "/usr/share/perl/5.36/pod"
+
+
+def data_of(model):
+    """The job's data.dataset, and the default of its path."""
+    return ("bytes", TEXT) if model in TEXT_MODELS else ("fashion_mnist", IMAGES)
 
 
 FAMILIES = ["quantizer", "cast", "clipped", "sign", "ternary", "topk", "lowrank", "drop"]
@@ -105,7 +116,7 @@ def sluice_job(method, settings, seed, transports):
     return {
         "name": "train_bench",
         "model": {"name": settings.model},
-        "data": {"path": settings.data},
+        "data": {"dataset": data_of(settings.model)[0], "path": settings.data},
         "training": {
             "global_batch": settings.batch * settings.ranks,
             "steps": settings.steps,
@@ -113,7 +124,8 @@ def sluice_job(method, settings, seed, transports):
             "checksum_every_steps": 0,
             "threads": 1,
         },
-        "optimizer": {"kind": "sgd", "learning_rate": settings.learning_rate, "momentum": 0.9, "weight_decay": 0},
+        "optimizer": {"kind": settings.optimizer, "learning_rate": settings.learning_rate, "weight_decay": 0,
+                      **({"momentum": 0.9} if settings.optimizer == "sgd" else {})},
         "schedule": {"kind": settings.schedule},
         "compression": compression,
         "communication": {"bucket_mb": settings.bucket_mb, "timeout_seconds": 600, "transports": transports},
@@ -127,8 +139,8 @@ def ddp_arguments(method, settings, seed):
     """The command line of peers/ddp_bench.py."""
     arguments = [
         "--model", settings.model, "--hook", look_up(DDP, method.name), "--batch", settings.batch,
-        "--steps", settings.steps, "--warmup", settings.warmup, "--learning-rate", settings.learning_rate,
-        "--schedule", settings.schedule, "--seed", seed, "--bucket-mb", settings.ddp_bucket_mb,
-        "--data", settings.data,
+        "--steps", settings.steps, "--warmup", settings.warmup, "--optimizer", settings.optimizer,
+        "--learning-rate", settings.learning_rate, "--schedule", settings.schedule, "--seed", seed,
+        "--bucket-mb", settings.ddp_bucket_mb, "--data", settings.data,
     ]
     return [str(word) for word in arguments] + (["--eval"] if settings.eval else [])

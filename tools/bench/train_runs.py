@@ -30,6 +30,7 @@ class Result:
     exposed_s: float = None
     payload_bytes_per_step: float = None  # by the system's own account
     accuracy: float = None
+    test_loss: float = None
     version: str = None
 
 
@@ -200,7 +201,8 @@ def run_sluice(orchestrator, hosts, method, settings, seed, timeout, keep=False)
             bytes_per_step=payload if on_network is None else on_network, payload_bytes_per_step=payload,
             exposed_s=mean(step["exposed_seconds"] for step in steps[first:]),
             losses=[step["loss"] for step in steps], ends=[arrival - begin for arrival in arrivals],
-            accuracy=summary["test_accuracy"] if settings.eval else None)
+            accuracy=summary["test_accuracy"] if settings.eval else None,
+            test_loss=summary["test_loss"] if settings.eval else None)
 
 
 def run_ddp(python, hosts, method, settings, seed, timeout, keep=False):
@@ -220,7 +222,7 @@ def run_ddp(python, hosts, method, settings, seed, timeout, keep=False):
         return Result(
             step_s=result["step_s"], samples_s=result["samples_s"],
             bytes_per_step=(counted[1] - counted[0]) / settings.ranks / timed,
-            losses=result["losses"], ends=result["ends"], accuracy=result.get("accuracy"),
+            losses=result["losses"], ends=result["ends"], accuracy=result.get("accuracy"), test_loss=result.get("test_loss"),
             version=f"torch {result['torch']}")
 
 

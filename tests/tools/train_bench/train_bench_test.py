@@ -98,8 +98,17 @@ class Jobs(unittest.TestCase):
         self.assertEqual(job["optimizer"]["learning_rate"], 0.1)
         self.assertEqual(job["schedule"]["kind"], "constant")
         line = next(line for line in dry_run("--methods", "ddp:none", *flags) if "ddp_bench.py" in line)
-        self.assertIn("--model vgg11 --hook none --batch 4 --steps 11 --warmup 3 --learning-rate 0.1 "
+        self.assertIn("--model vgg11 --hook none --batch 4 --steps 11 --warmup 3 --optimizer sgd --learning-rate 0.1 "
                       "--schedule constant --seed 7", line)
+
+    def test_text_is_trained_on_by_both_with_the_same_optimizer(self):
+        flags = ["--model", "gpt", "--optimizer", "adamw"]
+        job = job_of("sluice:none", *flags)
+        self.assertEqual(job["data"]["dataset"], "bytes")
+        self.assertEqual(job["optimizer"], {"kind": "adamw", "learning_rate": 0.001, "weight_decay": 0})
+        line = next(line for line in dry_run("--methods", "ddp:none", *flags) if "ddp_bench.py" in line)
+        self.assertIn("--optimizer adamw --learning-rate 0.001 ", line)
+        self.assertIn(f"--data {job['data']['path']}", line)
 
     def test_methods_are_plans_of_the_job_file(self):
         for method, expected in {

@@ -2,91 +2,31 @@
 """One rank of PyTorch DDP on gloo, as a peer to measure Sluice against (Debian's python3-torch 1.13).
 
 Start it with RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and GLOO_SOCKET_IFNAME set; train_bench.py does. Trains on
-Fashion-MNIST with the networks, the optimiser, the schedule and the batches of a Sluice job: every epoch is a new
-permutation, of which rank r takes its slice of each global batch. Rank 0 prints JSON lines:
+Fashion-MNIST, gpt on bytes of text, with the networks, the optimiser, the schedule and the batches of a Sluice job:
+every epoch is a new permutation, of which rank r takes its slice of each global batch. Rank 0 prints JSON lines:
 
   {"event": "timed_start"}   after the untimed steps, when all ranks are there
   {"event": "timed_end"}     after the last step, likewise
   {"event": "result", ...}   samples/s and seconds per step between the two, the mean loss over ranks of every
-                             step, its end in seconds since the first began, and with --eval the test accuracy
+                             step, its end in seconds since the first began, and with --eval the test accuracy and loss
 
 PowerSGD runs on one bucket: with several, torch 1.13 on gloo chains its collectives in the order in which they
 end, which differs between ranks, and aborts ('op.preamble.length <= op.nbytes').
 """
 
 import argparse
-import gzip
 import json
 import math
-import os
-import struct
 import time
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 
-
-def read_idx(path):
-    with gzip.open(path) as file:
-        raw = file.read()
-    dimensions = raw[3]
-    shape = struct.unpack(">" + "I" * dimensions, raw[4:4 + 4 * dimensions])
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def fashion_mnist(folder, split):
-    pixels = torch.from_numpy(read_idx(os.path.join(folder, split + "-images-idx3-ubyte.gz")).copy())
-    labels = torch.from_numpy(read_idx(os.path.join(folder, split + "-labels-idx1-ubyte.gz")).copy())
-    return pixels.float().div_(255).sub_(0.2860).div_(0.3530).unsqueeze(1), labels.long()
-
-
-class BasicBlock(nn.Module):
-    def __init__(self, i, o, stride):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
-        self.conv2, self.bn2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
-        self.down = nn.Identity()
-        if stride != 1 or i != o:
-            self.down = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
-
-    def forward(self, x):
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return F.relu(self.bn2(self.conv2(out)).add_(self.down(x)), inplace=True)
-
-
-def cnn():
-    layers, i = [], 1
-    for o, pool in [(32, True), (64, True), (128, True), (192, False)]:
-        layers += [nn.Conv2d(i, o, 3, padding=1)] + ([nn.MaxPool2d(2)] if pool else []) + [nn.ReLU(inplace=True)]
-        i = o
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(192 * 9, 512), nn.ReLU(inplace=True), nn.Linear(512, 10))
-
-
-def resnet18():
-    layers, i = [nn.Conv2d(1, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)], 64
-    for o, stride in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)]:
-        layers.append(BasicBlock(i, o, stride))
-        i = o
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
-
-
-def vgg11():
-    layers, i = [], 1
-    for o in [64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512]:
-        if o == "pool":
-            layers.append(nn.MaxPool2d(2))
-        else:
-            layers += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
-            i = o
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 4096), nn.ReLU(inplace=True),
-                         nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Linear(4096, 10))
-
-
-MODELS = {"cnn": cnn, "resnet18": resnet18, "vgg11": vgg11}
+from ddp_data import fashion_mnist, passages
+from ddp_networks import MODELS
 
 
 def learning_rate_factor(schedule, warmup, step, total):
@@ -109,6 +49,17 @@ def add_hook(model, hook):
         raise SystemExit("unknown hook " + hook)
 
 
+def evaluate(network, inputs, targets):
+    network.eval()
+    hits, loss = 0, 0.0
+    with torch.no_grad():
+        for x, y in zip(inputs.split(100), targets.split(100)):
+            logits = network(x).flatten(0, -2)
+            hits += (logits.argmax(1) == y.flatten()).sum().item()
+            loss += F.cross_entropy(logits, y.flatten(), reduction="sum").item()
+    return {"accuracy": hits / targets.numel(), "test_loss": loss / targets.numel()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet18", choices=sorted(MODELS))
@@ -117,7 +68,8 @@ def main():
     parser.add_argument("--steps", type=int, default=20, help="in all")
     parser.add_argument("--warmup", type=int, default=5, help="of the steps, how many are not timed")
     parser.add_argument("--learning-rate", type=float, default=0.05)
-    parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adamw"])
+    parser.add_argument("--momentum", type=float, default=0.9, help="of sgd")
     parser.add_argument("--weight-decay", type=float, default=0)
     parser.add_argument("--schedule", default="cosine", choices=["constant", "cosine"])
     parser.add_argument("--schedule-warmup", type=int, default=0)
@@ -143,12 +95,16 @@ def main():
     model = nn.parallel.DistributedDataParallel(MODELS[args.model](), bucket_cap_mb=bucket_mb,
                                                 gradient_as_bucket_view=True)
     add_hook(model, args.hook)
-    optimizer = torch.optim.SGD(model.parameters(), lr=args.learning_rate, momentum=args.momentum,
-                                weight_decay=args.weight_decay)
-    images, labels = fashion_mnist(args.data, "train")
+    if args.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=args.learning_rate, momentum=args.momentum,
+                                    weight_decay=args.weight_decay)
+    load = passages if args.model == "gpt" else fashion_mnist
+    inputs, targets = load(args.data, "train")
     shuffler = torch.Generator().manual_seed(args.seed)  # alike on all ranks
     global_batch = args.batch * world
-    per_epoch = len(images) // global_batch
+    per_epoch = len(inputs) // global_batch
     losses, ends, start = [], [], 0.0
     begin = time.perf_counter()
     for step in range(args.steps):
@@ -157,12 +113,12 @@ def main():
             say(event="timed_start")
             start = time.perf_counter()
         if step % per_epoch == 0:
-            order = torch.randperm(len(images), generator=shuffler)
+            order = torch.randperm(len(inputs), generator=shuffler)
         first = step % per_epoch * global_batch + rank * args.batch
         rows = order[first:first + args.batch]
         factor = learning_rate_factor(args.schedule, args.schedule_warmup, step, args.steps)
         optimizer.param_groups[0]["lr"] = args.learning_rate * factor
-        loss = F.cross_entropy(model(images[rows]), labels[rows])
+        loss = F.cross_entropy(model(inputs[rows]).flatten(0, -2), targets[rows].flatten())
         optimizer.zero_grad()
         losses.append(loss.item())
         loss.backward()
@@ -181,12 +137,7 @@ def main():
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if args.eval and rank == 0:
-        model.eval()
-        test_images, test_labels = fashion_mnist(args.data, "t10k")
-        with torch.no_grad():
-            hits = sum((model.module(x).argmax(1) == y).sum().item()
-                       for x, y in zip(test_images.split(500), test_labels.split(500)))
-        result["accuracy"] = hits / len(test_images)
+        result.update(evaluate(model.module, *load(args.data, "test")))
     dist.barrier()
     say(**result)
 
