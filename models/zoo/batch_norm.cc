@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
+#include <torch/nn/functional/batchnorm.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -94,22 +95,26 @@ class Normalise : public torch::autograd::Function<Normalise> {
 }  // namespace
 
 torch::Tensor BatchNormImpl::forward(const torch::Tensor& input) {
-  if (!is_training() || sum_ == nullptr) return torch::nn::BatchNorm2dImpl::forward(input);
+  _check_input_dim(input);
+  const double share = *options.momentum();
+  if (is_training()) num_batches_tracked += 1;
+  if (!is_training() || sum_ == nullptr) {
+    return torch::nn::functional::detail::batch_norm(input, running_mean, running_var, weight, bias,
+                                                     is_training(), share, options.eps());
+  }
   const at::Tensor x = input.to(at::kFloat).contiguous();
   Statistics statistics;
   {
     const torch::NoGradGuard no_gradients;
     statistics = OverAllRanks(x, *sum_);
-    const double share = *options.momentum();
     running_mean.lerp_(statistics.mean, share);
     running_var.lerp_(statistics.variance * (statistics.count / (statistics.count - 1)), share);
-    num_batches_tracked += 1;
   }
   return Normalise::apply(x, weight, bias, statistics, options.eps(), sum_).to(input.scalar_type());
 }
 
-void BatchNormImpl::pretty_print(std::ostream& stream) const {
-  stream << "sluice::BatchNorm(" << options.num_features() << ")";
+void BatchNormImpl::_check_input_dim(const torch::Tensor& input) {
+  TORCH_CHECK(input.dim() == 4, "expected images of 4 dimensions, got ", input.dim());
 }
 
 void ShareBatchNorm(Network& network, const SumOverRanks& sum) {

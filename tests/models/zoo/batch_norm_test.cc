@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -56,7 +57,8 @@ struct Outcome {
 };
 
 // Two steps on `x`, the second one's outcome. The loss is a sum over samples, and not linear.
-Outcome RunTwice(BatchNorm norm, const at::Tensor& input) {
+template <class Norm>
+Outcome RunTwice(Norm norm, const at::Tensor& input) {
   {
     const torch::NoGradGuard no_gradients;
     norm->weight.copy_(at::arange(1, kChannels + 1));
@@ -104,11 +106,26 @@ at::Tensor Samples(int64_t count) {
   return at::randn({count, kChannels, 4, 5}) * 2 + 7;
 }
 
+TEST(BatchNorm, IsTorchsOwnBitForBit) {
+  const Outcome ours = RunTwice(BatchNorm(kChannels), Samples(12));
+  const Outcome torchs = RunTwice(torch::nn::BatchNorm2d(kChannels), Samples(12));
+  EXPECT_TRUE(at::equal(ours.y, torchs.y));
+  EXPECT_TRUE(at::equal(ours.dx, torchs.dx));
+  EXPECT_TRUE(at::equal(ours.dweight, torchs.dweight));
+  EXPECT_TRUE(at::equal(ours.variance, torchs.variance));
+  BatchNorm norm(kChannels);
+  std::vector<std::string> names;
+  for (const auto& item : norm->named_parameters()) names.push_back(item.key());
+  for (const auto& item : norm->named_buffers()) names.push_back(item.key());
+  EXPECT_EQ(names, (std::vector<std::string>{"weight", "bias", "running_mean", "running_var",
+                                             "num_batches_tracked"}));
+}
+
 class SharedBatchNorm : public testing::TestWithParam<std::vector<int64_t>> {};
 
 TEST_P(SharedBatchNorm, IsThatOfOneRankWithTheWholeBatch) {
   const at::Tensor x = Samples(12);
-  const Outcome whole = RunTwice(BatchNorm(kChannels), x);
+  const Outcome whole = RunTwice(torch::nn::BatchNorm2d(kChannels), x);
   const std::vector<Outcome> ranks = RunShared(x, GetParam());
   std::vector<at::Tensor> y, dx;
   at::Tensor dweight = at::zeros({kChannels}), dbias = at::zeros({kChannels});
@@ -134,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(Slices, SharedBatchNorm,
 
 TEST(BatchNorm, SharedInBf16KeepsTheTypeAndComputesInFp32) {
   const at::Tensor x = Samples(8).to(at::kBFloat16);
-  const Outcome whole = RunTwice(BatchNorm(kChannels), x.to(at::kFloat));
+  const Outcome whole = RunTwice(torch::nn::BatchNorm2d(kChannels), x.to(at::kFloat));
   const std::vector<Outcome> ranks = RunShared(x, {4, 4});
   EXPECT_EQ(ranks[0].y.scalar_type(), at::kBFloat16);
   EXPECT_EQ(ranks[0].dx.scalar_type(), at::kBFloat16);
