@@ -39,6 +39,7 @@ Membership::Options MembershipOf(const CoordinatorState::Options& options) {
   out.start_timeout = options.start_timeout;
   out.recovering = options.recovering;
   out.needs_slot_zero = options.job.checkpoint().resume() != "none";
+  out.late_model = options.job.program().command_size() > 0;
   out.elastic_timeout = absl::Seconds(world.elastic_timeout_seconds());
   return out;
 }
@@ -501,6 +502,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnModel(
     }
   }
   for (Outgoing& more : PublishPlans(start.start_step)) out.push_back(std::move(more));
+  for (Outgoing& more : Follow(membership_.OnModel())) out.push_back(std::move(more));
   return out;
 }
 

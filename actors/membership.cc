@@ -71,6 +71,11 @@ Membership::Orders Membership::OnLeave(MemberId id, const std::string& why, absl
   return HoldIfWanted();
 }
 
+Membership::Orders Membership::OnModel() {
+  without_model_ = false;
+  return HoldIfWanted();
+}
+
 // Whether a member that wants to leave can: a rank must stay that holds what this generation has computed.
 bool Membership::MayGo(MemberId id) const {
   const Member& member = members_.at(id);
@@ -315,6 +320,7 @@ Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
   world_size_ = static_cast<int>(start.workers.size());
   phase_ = Phase::kRunning;
   leaving_ = false;
+  without_model_ = options_.late_model;
   return start;
 }
 
@@ -357,7 +363,7 @@ Membership::Orders Membership::HoldIfWanted() {
   if (phase_ != Phase::kRunning || holding_.has_value() || leaving_) return {};
   // A checkpoint first: its parts must come from this generation.
   const std::string regroup_reason =
-      options_.elastic() && !next_.has_value() ? RegroupReason() : "";
+      options_.elastic() && !without_model_ && !next_.has_value() ? RegroupReason() : "";
   const bool regroup = !regroup_reason.empty();
   if (!next_.has_value() && !regroup) return {};
   holding_ = next_.value_or(Wish());

@@ -43,6 +43,8 @@ class Membership {
     absl::Duration recover_timeout = absl::Seconds(10);
     /// The first slot's process alone knows what the job goes on from.
     bool needs_slot_zero = false;
+    /// A generation starts without its model: until OnModel its ranks come to no step, and so to no boundary either.
+    bool late_model = false;
     int reset_limit = 0;  ///< changes of membership after which the job ends; 0 = never
     absl::Duration start_timeout = absl::Seconds(120);    ///< for the first generation
     absl::Duration elastic_timeout = absl::Seconds(600);  ///< below min_workers
@@ -123,6 +125,8 @@ class Membership {
   /// A process wants to leave while the others go on: a rank does at the next boundary, in place of joining the next
   /// generation. It stays as long as no other rank is there that stays, since somebody must hold the state. \pre elastic
   Orders OnLeave(MemberId id, const std::string& why, absl::Time now);
+  /// All ranks of the generation have made their model known: who wants in or out may be seen to now. \pre late_model
+  Orders OnModel();
   /// Before the first generation of this coordinator: a member has taken part in `generation` of its predecessor.
   void Recover(int64_t generation);
   /// Whether a generation has started under this coordinator.
@@ -187,6 +191,7 @@ class Membership {
   absl::Time forming_since_;
   bool to_boundary_ =
       false;  // no rank is known to have come to where the last generation ends in good order
+  bool without_model_ = false;  // the generation, so far
   bool told_waiting_ = false;
   bool given_up_ = false;  // the generation's ranks were told to give up the step that they are in
   int resets_ = 0;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace sluice {
 namespace torch_guard_internal {
@@ -38,11 +39,25 @@ inline std::string TorchMessage(const std::exception& thrown) {
   return text.substr(0, text.find("\nException raised from"));
 }
 
+/// A Status on its way through LibTorch, as from an operator of ours: TorchGuard gives it back.
+class ThrownStatus : public std::exception {
+ public:
+  explicit ThrownStatus(absl::Status status)
+      : status_(std::move(status)), text_(status_.ToString()) {}
+  const absl::Status& status() const { return status_; }
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  absl::Status status_;
+  std::string text_;
+};
+
 /// Runs `body` and turns what LibTorch (or the STL) throws into a Status: the one place where
 /// exceptions end. Returns what `body` returns if that is a Status or StatusOr, a StatusOr of it if
 /// it is another value, and a Status if it returns nothing.
 /// \param where  names the operation and ids, e.g. "step 12, rank 3: backward"
 /// \error kResourceExhausted  out of memory
+/// \error of a ThrownStatus
 /// \error kInternal           anything else that was thrown
 template <class Body>
 auto TorchGuard(absl::string_view where, Body&& body) {
@@ -55,6 +70,8 @@ auto TorchGuard(absl::string_view where, Body&& body) {
     } else {
       return Result(std::forward<Body>(body)());
     }
+  } catch (const ThrownStatus& thrown) {
+    return Result(Annotate(thrown.status(), where));
   } catch (const std::bad_alloc&) {
     return Result(absl::ResourceExhaustedError(absl::StrCat(where, ": out of memory")));
   } catch (const std::exception& thrown) {

@@ -49,26 +49,27 @@ class EvaluationMode {
 
 }  // namespace
 
-absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, int world_size,
-                                               Network& network) {
+absl::StatusOr<proto::Evaluation> EvaluateShardOf(const Dataset& set, Rank rank, int world_size,
+                                                  Network& network) {
   std::vector<int64_t> shard;
   for (int64_t i = rank.value; i < set.size(); i += world_size) shard.push_back(i);
   return TorchGuard(
-      absl::StrCat("evaluate on ", ToString(rank)), [&]() -> absl::StatusOr<EvaluationSums> {
+      absl::StrCat("evaluate on ", ToString(rank)), [&]() -> absl::StatusOr<proto::Evaluation> {
         const EvaluationMode mode(network);
-        EvaluationSums sums;
-        sums.classes = set.shape().classes;
-        sums.per_position = set.shape().target_per_position;
+        proto::Evaluation sums;
+        sums.set_classes(set.shape().classes);
+        sums.set_per_position(set.shape().target_per_position);
         const size_t batch_size = SamplesAtOnce(set.shape());
         for (size_t at = 0; at < shard.size(); at += batch_size) {
           SLUICE_ASSIGN_OR_RETURN(
               const Batch batch,
               set.Make(absl::MakeConstSpan(shard).subspan(at, batch_size), std::nullopt));
           const torch::Tensor logits = network.forward(batch.inputs);
-          sums.predictions += batch.targets.numel();
-          sums.correct += (logits.argmax(-1) == batch.targets).sum().item<int64_t>();
-          sums.correct_top5 += CorrectInTop5(logits, batch.targets);
-          sums.loss_sum += LossSumOverPredictions(logits, batch).item<double>();
+          sums.set_predictions(sums.predictions() + batch.targets.numel());
+          sums.set_correct(sums.correct() +
+                           (logits.argmax(-1) == batch.targets).sum().item<int64_t>());
+          sums.set_correct_top5(sums.correct_top5() + CorrectInTop5(logits, batch.targets));
+          sums.set_loss_sum(sums.loss_sum() + LossSumOverPredictions(logits, batch).item<double>());
         }
         return sums;
       });

@@ -11,7 +11,7 @@ namespace sluice {
 /// norm on its running statistics. The network is in training mode afterwards, whatever happens.
 /// \error kInternal  wrapping what LibTorch threw
 /// \error as Dataset::Make
-absl::StatusOr<EvaluationSums> EvaluateShardOf(const Dataset& set, Rank rank, int world_size,
-                                               Network& network);
+absl::StatusOr<proto::Evaluation> EvaluateShardOf(const Dataset& set, Rank rank, int world_size,
+                                                  Network& network);
 
 }  // namespace sluice

@@ -16,6 +16,7 @@ class ReducerSink : public GradientSink {
  public:
   ReducerSink(Reducer& reducer, const StepGuards& guards) : reducer_(reducer), guards_(guards) {}
   void BeginStep(Step step) { step_ = step; }
+  Step step() const { return step_; }
   absl::Span<float> gradient(int index) override { return reducer_.gradient(index); }
   void Ready(int index) override {
     if (guards_.on_gradient) guards_.on_gradient(step_, index, reducer_.gradient(index));
@@ -61,6 +62,7 @@ class Loop {
                                         : std::vector<absl::Span<float>>()),
         not_finite_(guards.skip_not_finite, guards.max_skipped_steps) {
     trainer.Attach(sink_);
+    trainer.ShareStatistics([this](absl::Span<float> values) { return SumOverRanks(values); });
   }
 
   absl::StatusOr<StepOutcome> Run(Step step) {
@@ -100,6 +102,16 @@ class Loop {
   }
 
  private:
+  // In the middle of forward and backward.
+  absl::Status SumOverRanks(absl::Span<float> values) {
+    Enter(sink_.step(), proto::WORK_PHASE_COLLECTIVE);
+    SLUICE_RETURN_IF_ERROR(reducer_.AllReduceMean(values));
+    const auto ranks = static_cast<float>(reducer_.layout().world_size());
+    for (float& value : values) value *= ranks;
+    Enter(sink_.step(), proto::WORK_PHASE_COMPUTE);
+    return absl::OkStatus();
+  }
+
   void Enter(Step step, proto::WorkPhase phase) {
     if (guards_.probe != nullptr) guards_.probe->Enter(step, phase);
   }

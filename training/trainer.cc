@@ -2,7 +2,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,6 +21,7 @@
 #include "models/data/dataset.h"
 #include "models/data/prefetcher.h"
 #include "models/torch_guard.h"
+#include "models/zoo/batch_norm.h"
 #include "models/zoo/zoo.h"
 #include "training/autocast.h"
 #include "training/checkpoint.h"
@@ -31,11 +31,13 @@
 #include "training/loss.h"
 #include "training/model_state.h"
 #include "training/optimizer.h"
+#include "training/parameter_checksum.h"
 #include "training/phases/phase.h"
 #include "training/phases/train/train.h"
 #include "training/safetensors.h"
 #include "training/schedule.h"
 #include "training/trainer_state.h"
+#include "training/trainer_with_phases.h"
 #include "training/weight_average.h"
 
 namespace sluice {
@@ -87,6 +89,7 @@ struct Parts {
       network;  // torch's modules want shared_ptr; the trainer is the only owner
   std::vector<NamedParameter> parameters;
   std::unique_ptr<torch::optim::Optimizer> optimizer;
+  PhaseMaker make_phase;
 };
 
 absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) {
@@ -135,13 +138,17 @@ class TorchTrainer : public Trainer {
     Freeze();
   }
 
+  void ShareStatistics(SumOverRanks sum) override {
+    if (syncs_statistics()) ShareBatchNorm(*parts_.network, sum);
+  }
+
   int64_t StepsOf(double epochs) const override {
     return (parts_.sampler.StepsOf(epochs) + local_steps_ - 1) / local_steps_;
   }
 
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
-      SLUICE_ASSIGN_OR_RETURN(auto next, MakePhase(settings));
+      SLUICE_ASSIGN_OR_RETURN(auto next, parts_.make_phase(settings));
       SLUICE_RETURN_IF_ERROR(next->Prepare({*parts_.network, parts_.parameters}));
       SLUICE_ASSIGN_OR_RETURN(auto optimizer,
                               MakeOptimizer(settings.optimizer(), TensorsOf(parts_.parameters)));
@@ -207,18 +214,10 @@ class TorchTrainer : public Trainer {
   uint64_t ModelFileDigest() const override { return parts_.network->file_digest(); }
 
   uint64_t ParameterChecksum() const override {
-    XXH3_state_t* const state = XXH3_createState();
-    XXH3_64bits_reset(state);
-    for (const NamedParameter& parameter : parts_.parameters) {
-      XXH3_64bits_update(state, parameter.tensor.data_ptr<float>(),
-                         parameter.tensor.numel() * sizeof(float));
-    }
-    const uint64_t digest = XXH3_64bits_digest(state);
-    XXH3_freeState(state);
-    return digest;
+    return ParameterChecksumOf(TensorsOf(parts_.parameters));
   }
 
-  absl::StatusOr<EvaluationSums> EvaluateShard() override {
+  absl::StatusOr<proto::Evaluation> EvaluateShard() override {
     if (average_) average_->Swap();
     auto sums = EvaluateShardOf(*parts_.data.test, parts_.rank, parts_.world_size, *parts_.network);
     if (average_) average_->Swap();
@@ -401,7 +400,10 @@ class TorchTrainer : public Trainer {
           Loss(count == 1 ? slice : slice.Narrow(begin, size * (m + 1) / count - begin));
       const double mean = loss_sum.item<double>() / global_batch();
       // Before backward: a gradient that is not finite must not reach the other ranks.
-      if (!std::isfinite(mean)) return NotFinite(where, mean);
+      if (!std::isfinite(mean)) {
+        if (syncs_statistics()) PassBackward(loss_sum);
+        return NotFinite(where, mean);
+      }
       loss += mean;
       if (m == 0) hooks_->Release();
       hooks_->HoldBack(!hand_over || m + 1 < count);
@@ -409,6 +411,14 @@ class TorchTrainer : public Trainer {
     }
     if (hand_over) hooks_->Complete();
     return loss;
+  }
+
+  // Others wait for this rank's part in the sums over ranks of their backward.
+  void PassBackward(const torch::Tensor& loss) {
+    hooks_->Release();
+    hooks_->HoldBack(true);
+    loss.backward();
+    hooks_->Release();
   }
 
   torch::Tensor Loss(const Batch& batch) {
@@ -469,6 +479,8 @@ class TorchTrainer : public Trainer {
     return loss;
   }
 
+  bool syncs_statistics() const { return parts_.job.training().sync_batch_norm(); }
+
   double global_batch() const { return static_cast<double>(parts_.job.training().global_batch()); }
 
   // On the loader threads.
@@ -528,6 +540,12 @@ class TorchTrainer : public Trainer {
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size) {
+  return CreateTrainerWithPhases(job, rank, world_size, MakePhase);
+}
+
+absl::StatusOr<std::unique_ptr<Trainer>> CreateTrainerWithPhases(const proto::JobConfig& job,
+                                                                 Rank rank, int world_size,
+                                                                 PhaseMaker make_phase) {
   const int64_t global_batch = job.training().global_batch();
   if (job.training().accumulation_steps() < 1 || job.training().local_steps() < 1) {
     return absl::InvalidArgumentError(
@@ -543,9 +561,9 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig&
                           BuildNetwork(job.model(), data.train->shape(), job.training().seed()));
   std::vector<NamedParameter> parameters = ParametersInBackwardOrder(*network);
   SLUICE_ASSIGN_OR_RETURN(auto optimizer, MakeOptimizer(job.optimizer(), TensorsOf(parameters)));
-  return std::unique_ptr<Trainer>(
-      new TorchTrainer(Parts{job, rank, world_size, std::move(data), std::move(sampler),
-                             std::move(network), std::move(parameters), std::move(optimizer)}));
+  return std::unique_ptr<Trainer>(new TorchTrainer(
+      Parts{job, rank, world_size, std::move(data), std::move(sampler), std::move(network),
+            std::move(parameters), std::move(optimizer), std::move(make_phase)}));
 }
 
 }  // namespace sluice

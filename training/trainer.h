@@ -9,7 +9,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/ids.h"
+#include "models/sum_over_ranks.h"
 #include "proto/job.pb.h"
+#include "proto/schedule.pb.h"
 #include "training/checkpoint_parts.h"
 
 namespace sluice {
@@ -29,16 +31,6 @@ class GradientSink {
   virtual absl::Span<float> gradient(int index) = 0;
   /// The gradient of `index` is final for this step; called from backward's hooks.
   virtual void Ready(int index) = 0;
-};
-
-/// Sums over what one rank evaluated: a prediction is one sample's, or one position's of a text.
-struct EvaluationSums {
-  int64_t predictions = 0;
-  int64_t correct = 0;
-  int64_t correct_top5 = 0;  ///< the target is among the five likeliest classes
-  double loss_sum = 0;
-  int64_t classes = 0;        ///< that there are
-  bool per_position = false;  ///< a prediction is a position's
 };
 
 /// One replica of the model with its data shard and optimiser: the torch-free door to models/ and
@@ -63,6 +55,11 @@ class Trainer {
   /// Before the first step, and again for another sink, between steps; `sink` must outlive the last
   /// step before the next one is attached.
   virtual void Attach(GradientSink& sink) = 0;
+
+  /// With training.sync_batch_norm: ForwardBackward calls `sum` on every rank, equally often and in the same order, between
+  /// calls of Ready too; what it fails with is what ForwardBackward returns. Else nothing is done. As Attach, with a
+  /// new sink.
+  virtual void ShareStatistics(SumOverRanks sum) = 0;
 
   /// Steps that visit `epochs` passes over the training set, rounded up, and at least 1; each
   /// visits local_steps global batches.
@@ -105,9 +102,9 @@ class Trainer {
   /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
   virtual uint64_t ParameterChecksum() const = 0;
 
-  /// This rank's shard of the test set: each sample is in exactly one shard. Of the weights' average if there
-  /// is one.
-  virtual absl::StatusOr<EvaluationSums> EvaluateShard() = 0;
+  /// Sums over this rank's shard of the test set: each sample is in exactly one shard. Of the weights' average if
+  /// there is one.
+  virtual absl::StatusOr<proto::Evaluation> EvaluateShard() = 0;
 
   /// Parameters, buffers and optimiser state after `completed` steps, as safetensors (safetensors.h):
   /// what a rank that comes later needs to go on with the same bits. A copy.

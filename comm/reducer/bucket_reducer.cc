@@ -214,11 +214,13 @@ void BucketReducer::KeepProfiler(const absl::Status& sent) {
              ", the plan stays as it is: ", sent.message());
 }
 
-absl::Status BucketReducer::Mean(int number, absl::Span<float> data) {
+absl::Status BucketReducer::Mean(Step step, int number, absl::Span<float> data) {
   const uint32_t slot = kFirstMeanSlot + static_cast<uint32_t>(number) % kMeanSlots;
-  SLUICE_RETURN_IF_ERROR(AllReduce({transport_, options_.world_size, OperationName(step_, 0, slot),
+  const int64_t before = transport_.counters().sent_bytes;
+  SLUICE_RETURN_IF_ERROR(AllReduce({transport_, options_.world_size, OperationName(step, 0, slot),
                                     absl::Now() + options_.timeout},
                                    {}, data, mean_buffers_));
+  sent_before_ += transport_.counters().sent_bytes - before;
   Scale(1.0f / static_cast<float>(options_.world_size), data);
   return absl::OkStatus();
 }

@@ -29,7 +29,7 @@ namespace sluice {
 /// The comm thread's half of the reducer: keeps the collectives of several buckets in flight, knows
 /// no threads.
 ///
-///     BeginStep, Start(0), Advance..., Start(1), Advance..., EndStep, Mean*, BeginStep, ...
+///     BeginStep, Start(0), Advance..., Start(1), Advance..., EndStep, BeginStep, ...    Mean at any time
 ///
 /// While the messages of one bucket are on their way, the next one is encoded and the one before
 /// decoded. Which goes first never changes a result, only its time.
@@ -90,8 +90,10 @@ class BucketReducer {
   /// Waits until it has left, or Transport::Wake. \pre window_leaving()
   void AwaitWindow();
 
-  /// data[i] = mean over ranks. \param number  of this mean after the last step, from 0
-  absl::Status Mean(int number, absl::Span<float> data);
+  /// data[i] = mean over ranks; also while buckets are in flight, which then wait.
+  /// \param step    that began last; Start may be behind it
+  /// \param number  of this mean since that step began, from 0
+  absl::Status Mean(Step step, int number, absl::Span<float> data);
 
   /// Copies `bytes` of `from` to the ranks of `to`: transfer.h.
   absl::Status Transfer(Rank from, absl::Span<const int> to, std::string& bytes);

@@ -166,14 +166,17 @@ class ThreadedReducer : public Reducer {
 
   absl::Status AllReduceMean(absl::Span<float> data) override {
     const int number = means_++;
-    return Communicate("mean", [&] { return bucket_reducer_->Mean(number, data); });
+    const Step step = step_;  // that this thread alone changes
+    return Communicate("mean", [&] { return bucket_reducer_->Mean(step, number, data); });
   }
 
   absl::Status Transfer(Rank from, absl::Span<const int> to, std::string& bytes) override {
+    CheckBetweenSteps();
     return Communicate("state", [&] { return bucket_reducer_->Transfer(from, to, bytes); });
   }
 
   absl::StatusOr<std::string> SaveState() override {
+    CheckBetweenSteps();
     std::string bytes;
     SLUICE_RETURN_IF_ERROR(OnCommThread([&] {
       bytes = bucket_reducer_->SaveState();
@@ -183,6 +186,7 @@ class ThreadedReducer : public Reducer {
   }
 
   absl::Status LoadState(absl::string_view bytes, int64_t decided_window) override {
+    CheckBetweenSteps();
     return OnCommThread([&] { return bucket_reducer_->LoadState(bytes, decided_window); });
   }
 
@@ -208,9 +212,12 @@ class ThreadedReducer : public Reducer {
  private:
   using Work = absl::FunctionRef<absl::Status()>;
 
-  // Between steps: lets the comm thread do `work` and waits for it.
+  void CheckBetweenSteps() const {
+    SLUICE_CHECK(!in_step_, "transfers and states come between steps");
+  }
+
+  // Lets the comm thread do `work` and waits for it.
   absl::Status OnCommThread(Work work) {
-    SLUICE_CHECK(!in_step_, "means, transfers and states come between steps");
     std::unique_lock<std::mutex> lock(mu_);
     if (!failure_.ok()) return failure_;
     work_.emplace(work);
@@ -224,7 +231,10 @@ class ThreadedReducer : public Reducer {
     const absl::Status status = OnCommThread(work);
     if (status.ok()) return status;
     const std::lock_guard<std::mutex> lock(mu_);
-    if (failure_.ok()) failure_ = Annotate(status, absl::StrCat(what, " after ", ToString(step_)));
+    if (failure_.ok()) {
+      failure_ =
+          Annotate(status, absl::StrCat(what, in_step_ ? " in " : " after ", ToString(step_)));
+    }
     return failure_;
   }
 
@@ -291,10 +301,13 @@ class ThreadedReducer : public Reducer {
   }
 
   void ServeWork(std::unique_lock<std::mutex>& lock) {
-    absl::Status status = aborted_;
+    absl::Status status = failure_.ok() ? aborted_ : failure_;
     lock.unlock();
     if (status.ok()) status = (*work_)();
+    // Buckets in flight cannot end any more either.
+    if (!status.ok()) bucket_reducer_->Cancel();
     lock.lock();
+    if (!status.ok()) EndStep();
     worked_ = status;
     work_.reset();
     wake_loop_.notify_one();
@@ -358,10 +371,14 @@ class ThreadedReducer : public Reducer {
   // Nothing is in flight any more.
   void Fail(const absl::Status& status) {
     failure_ = status;
+    EndStep();
+    wake_loop_.notify_one();
+  }
+
+  void EndStep() {
     in_flight_ = 0;
     next_ = full_.size();
     reduced_ = full_.size();
-    wake_loop_.notify_one();
   }
 
   void FailAt(int bucket, const absl::Status& status) {

@@ -144,8 +144,9 @@ class Reducer {
   /// steps.
   virtual std::optional<LinkEstimate> link(Rank peer) const = 0;
 
-  /// data[i] = mean over ranks, the same bits on every rank; between Finish and the next BeginStep,
-  /// on all ranks at the same point. For batch norm's statistics before an evaluation. Blocks.
+  /// data[i] = mean over ranks, the same bits on every rank. Blocks until all ranks have called it, as often and in
+  /// the same order; on NCCL between Finish and the next BeginStep. In a step it goes before buckets, wherever
+  /// these are: no rank waits for a bucket in between, so all get there. For batch norm's statistics.
   virtual absl::Status AllReduceMean(absl::Span<float> data) = 0;
 
   /// Hands over a plan that becomes usable as said above. A version not above those offered is

@@ -1,11 +1,11 @@
 #include "models/zoo/densenet.h"
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
 #include <string>
 #include <vector>
 
+#include "models/zoo/batch_norm.h"
 #include "models/zoo/convolution.h"
 #include "models/zoo/image_shape.h"
 
@@ -18,9 +18,9 @@ constexpr int kLayers[] = {6, 12, 24, 16};
 class DenseLayer : public torch::nn::Module {
  public:
   explicit DenseLayer(int64_t in)
-      : bn1_(register_module("bn1", torch::nn::BatchNorm2d(in))),
+      : bn1_(register_module("bn1", BatchNorm(in))),
         conv1_(register_module("conv1", Convolution(in, 4 * kGrowth, 1, 1))),
-        bn2_(register_module("bn2", torch::nn::BatchNorm2d(4 * kGrowth))),
+        bn2_(register_module("bn2", BatchNorm(4 * kGrowth))),
         conv2_(register_module("conv2", Convolution(4 * kGrowth, kGrowth, 3, 1))) {}
 
   torch::Tensor forward(const torch::Tensor& x) {
@@ -28,16 +28,16 @@ class DenseLayer : public torch::nn::Module {
   }
 
  private:
-  torch::nn::BatchNorm2d bn1_;
+  BatchNorm bn1_;
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn2_;
+  BatchNorm bn2_;
   torch::nn::Conv2d conv2_;
 };
 
 class Transition : public torch::nn::Module {
  public:
   explicit Transition(int64_t in)
-      : bn_(register_module("bn", torch::nn::BatchNorm2d(in))),
+      : bn_(register_module("bn", BatchNorm(in))),
         conv_(register_module("conv", Convolution(in, in / 2, 1, 1))) {}
 
   torch::Tensor forward(const torch::Tensor& x) {
@@ -45,7 +45,7 @@ class Transition : public torch::nn::Module {
   }
 
  private:
-  torch::nn::BatchNorm2d bn_;
+  BatchNorm bn_;
   torch::nn::Conv2d conv_;
 };
 
@@ -55,7 +55,7 @@ class Densenet : public Network {
       : small_(image.small()),
         conv0_(register_module("conv0", small_ ? Convolution(image.channels, 2 * kGrowth, 3, 1)
                                                : Convolution(image.channels, 2 * kGrowth, 7, 2))),
-        bn0_(register_module("bn0", torch::nn::BatchNorm2d(2 * kGrowth))) {
+        bn0_(register_module("bn0", BatchNorm(2 * kGrowth))) {
     int64_t channels = 2 * kGrowth;
     for (size_t block = 0; block < std::size(kLayers); ++block) {
       const std::string number = std::to_string(block + 1);
@@ -70,7 +70,7 @@ class Densenet : public Network {
           register_module("transition" + number, std::make_shared<Transition>(channels)));
       channels /= 2;
     }
-    bn5_ = register_module("bn5", torch::nn::BatchNorm2d(channels));
+    bn5_ = register_module("bn5", BatchNorm(channels));
     fc_ = register_module("fc", torch::nn::Linear(channels, image.classes));
   }
 
@@ -87,10 +87,10 @@ class Densenet : public Network {
  private:
   const bool small_;
   torch::nn::Conv2d conv0_;
-  torch::nn::BatchNorm2d bn0_;
+  BatchNorm bn0_;
   std::vector<std::vector<std::shared_ptr<DenseLayer>>> blocks_;
   std::vector<std::shared_ptr<Transition>> transitions_;
-  torch::nn::BatchNorm2d bn5_{nullptr};
+  BatchNorm bn5_{nullptr};
   torch::nn::Linear fc_{nullptr};
 };
 

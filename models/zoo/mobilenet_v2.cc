@@ -1,11 +1,11 @@
 #include "models/zoo/mobilenet_v2.h"
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
 #include <string>
 #include <vector>
 
+#include "models/zoo/batch_norm.h"
 #include "models/zoo/convolution.h"
 #include "models/zoo/image_shape.h"
 
@@ -31,12 +31,12 @@ class InvertedResidual : public torch::nn::Module {
     const int64_t inner = in * expansion;
     if (expansion > 1) {
       expand_ = register_module("expand", Convolution(in, inner, 1, 1));
-      bn_expand_ = register_module("bn_expand", torch::nn::BatchNorm2d(inner));
+      bn_expand_ = register_module("bn_expand", BatchNorm(inner));
     }
     depthwise_ = register_module("depthwise", Convolution(inner, inner, 3, stride, inner));
-    bn_depthwise_ = register_module("bn_depthwise", torch::nn::BatchNorm2d(inner));
+    bn_depthwise_ = register_module("bn_depthwise", BatchNorm(inner));
     project_ = register_module("project", Convolution(inner, out, 1, 1));
-    bn_project_ = register_module("bn_project", torch::nn::BatchNorm2d(out));
+    bn_project_ = register_module("bn_project", BatchNorm(out));
   }
 
   torch::Tensor forward(const torch::Tensor& input) {
@@ -50,7 +50,7 @@ class InvertedResidual : public torch::nn::Module {
  private:
   const bool residual_;
   torch::nn::Conv2d expand_{nullptr}, depthwise_{nullptr}, project_{nullptr};
-  torch::nn::BatchNorm2d bn_expand_{nullptr}, bn_depthwise_{nullptr}, bn_project_{nullptr};
+  BatchNorm bn_expand_{nullptr}, bn_depthwise_{nullptr}, bn_project_{nullptr};
 };
 
 class MobilenetV2 : public Network {
@@ -59,7 +59,7 @@ class MobilenetV2 : public Network {
       : dropout_(dropout),
         conv1_(
             register_module("conv1", Convolution(image.channels, kStem, 3, image.small() ? 1 : 2))),
-        bn1_(register_module("bn1", torch::nn::BatchNorm2d(kStem))) {
+        bn1_(register_module("bn1", BatchNorm(kStem))) {
     int64_t in = kStem;
     for (size_t s = 0; s < std::size(kStages); ++s) {
       const Stage& stage = kStages[s];
@@ -73,7 +73,7 @@ class MobilenetV2 : public Network {
       }
     }
     conv2_ = register_module("conv2", Convolution(in, kLast, 1, 1));
-    bn2_ = register_module("bn2", torch::nn::BatchNorm2d(kLast));
+    bn2_ = register_module("bn2", BatchNorm(kLast));
     fc_ = register_module("fc", torch::nn::Linear(kLast, image.classes));
   }
 
@@ -87,10 +87,10 @@ class MobilenetV2 : public Network {
  private:
   const double dropout_;
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  BatchNorm bn1_;
   std::vector<std::shared_ptr<InvertedResidual>> blocks_;
   torch::nn::Conv2d conv2_{nullptr};
-  torch::nn::BatchNorm2d bn2_{nullptr};
+  BatchNorm bn2_{nullptr};
   torch::nn::Linear fc_{nullptr};
 };
 

@@ -1,6 +1,5 @@
 #include "models/zoo/resnet.h"
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 
@@ -8,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "models/zoo/batch_norm.h"
 #include "models/zoo/convolution.h"
 #include "models/zoo/image_shape.h"
 
@@ -23,8 +23,8 @@ class Block : public torch::nn::Module {
   torch::Tensor Around(const torch::Tensor& x) { return down_ ? down_->forward(x) : x; }
   void MakeWayAround(int64_t in, int64_t out, int64_t stride) {
     if (stride == 1 && in == out) return;
-    down_ = register_module("down", torch::nn::Sequential(Convolution(in, out, 1, stride),
-                                                          torch::nn::BatchNorm2d(out)));
+    down_ = register_module("down",
+                            torch::nn::Sequential(Convolution(in, out, 1, stride), BatchNorm(out)));
   }
 
  private:
@@ -37,9 +37,9 @@ class BasicBlock : public Block {
 
   BasicBlock(int64_t in, int64_t channels, int64_t stride)
       : conv1_(register_module("conv1", Convolution(in, channels, 3, stride))),
-        bn1_(register_module("bn1", torch::nn::BatchNorm2d(channels))),
+        bn1_(register_module("bn1", BatchNorm(channels))),
         conv2_(register_module("conv2", Convolution(channels, channels, 3, 1))),
-        bn2_(register_module("bn2", torch::nn::BatchNorm2d(channels))) {
+        bn2_(register_module("bn2", BatchNorm(channels))) {
     MakeWayAround(in, channels, stride);
   }
 
@@ -51,9 +51,9 @@ class BasicBlock : public Block {
 
  private:
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  BatchNorm bn1_;
   torch::nn::Conv2d conv2_;
-  torch::nn::BatchNorm2d bn2_;
+  BatchNorm bn2_;
 };
 
 class Bottleneck : public Block {
@@ -62,11 +62,11 @@ class Bottleneck : public Block {
 
   Bottleneck(int64_t in, int64_t channels, int64_t stride)
       : conv1_(register_module("conv1", Convolution(in, channels, 1, 1))),
-        bn1_(register_module("bn1", torch::nn::BatchNorm2d(channels))),
+        bn1_(register_module("bn1", BatchNorm(channels))),
         conv2_(register_module("conv2", Convolution(channels, channels, 3, stride))),
-        bn2_(register_module("bn2", torch::nn::BatchNorm2d(channels))),
+        bn2_(register_module("bn2", BatchNorm(channels))),
         conv3_(register_module("conv3", Convolution(channels, kExpansion * channels, 1, 1))),
-        bn3_(register_module("bn3", torch::nn::BatchNorm2d(kExpansion * channels))) {
+        bn3_(register_module("bn3", BatchNorm(kExpansion * channels))) {
     MakeWayAround(in, kExpansion * channels, stride);
   }
 
@@ -79,11 +79,11 @@ class Bottleneck : public Block {
 
  private:
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  BatchNorm bn1_;
   torch::nn::Conv2d conv2_;
-  torch::nn::BatchNorm2d bn2_;
+  BatchNorm bn2_;
   torch::nn::Conv2d conv3_;
-  torch::nn::BatchNorm2d bn3_;
+  BatchNorm bn3_;
 };
 
 template <class BlockType>
@@ -94,7 +94,7 @@ class Resnet : public Network {
       : small_(image.small()),
         conv1_(register_module("conv1", small_ ? Convolution(image.channels, 64, 3, 1)
                                                : Convolution(image.channels, 64, 7, 2))),
-        bn1_(register_module("bn1", torch::nn::BatchNorm2d(64))) {
+        bn1_(register_module("bn1", BatchNorm(64))) {
     int64_t in = 64;
     for (int stage = 1; stage <= 4; ++stage) {
       const int64_t channels = 32 << stage;
@@ -120,7 +120,7 @@ class Resnet : public Network {
  private:
   const bool small_;
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  BatchNorm bn1_;
   std::vector<std::shared_ptr<BlockType>> blocks_;
   torch::nn::Linear fc_{nullptr};
 };

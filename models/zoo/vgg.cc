@@ -1,7 +1,6 @@
 #include "models/zoo/vgg.h"
 
 #include <torch/nn/functional/pooling.h>
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "models/zoo/batch_norm.h"
 #include "models/zoo/image_shape.h"
 
 namespace sluice {
@@ -28,7 +28,7 @@ class Vgg : public Network {
         const std::string number = std::to_string(convolutions_.size() + 1);
         convolutions_.push_back(register_module(
             "conv" + number, torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1))));
-        norms_.push_back(register_module("bn" + number, torch::nn::BatchNorm2d(out)));
+        norms_.push_back(register_module("bn" + number, BatchNorm(out)));
         pool_after_.push_back(false);
         in = out;
       }
@@ -61,7 +61,7 @@ class Vgg : public Network {
   const double dropout_;
   const bool small_;
   std::vector<torch::nn::Conv2d> convolutions_;
-  std::vector<torch::nn::BatchNorm2d> norms_;
+  std::vector<BatchNorm> norms_;
   std::vector<bool> pool_after_;
   torch::nn::Linear fc1_{nullptr}, fc2_{nullptr}, fc3_{nullptr};
 };

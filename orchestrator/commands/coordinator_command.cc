@@ -79,12 +79,16 @@ class Observers : public CoordinatorObserver {
   const std::vector<CoordinatorObserver*> all_;
 };
 
-/// Tells the launcher of each generation that starts: a line with its number.
+/// Tells the launcher of each generation that starts: a line with its number and the slots of its ranks.
 class GenerationAnnouncer : public CoordinatorObserver {
  public:
   explicit GenerationAnnouncer(int fd) : fd_(fd) {}
   void OnStarted(const proto::StartGeneration& start, const ModelSize&) override {
-    const std::string line = absl::StrCat(start.envelope().generation(), "\n");
+    std::string line = absl::StrCat(start.envelope().generation());
+    for (int rank = 0; rank < start.world_size(); ++rank) {
+      absl::StrAppend(&line, " ", start.processes(rank).slot());
+    }
+    line.push_back('\n');
     // A launcher that does not read misses a number, and is not waited for.
     if (write(fd_, line.data(), line.size()) < 0) return;
   }

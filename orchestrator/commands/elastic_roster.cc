@@ -201,13 +201,18 @@ void ElasticRoster::MoveProfiler(Supervisor& supervisor) {
 void ElasticRoster::OnTick(Supervisor& supervisor) {
   if (line_ == nullptr) return;
   line_->ReadGenerations();
+  pool_.OnGeneration(line_->generation, line_->slots);
   LookForHosts();
   const absl::Time now = absl::Now();
   for (int slot : pool_.TakeLeavers()) {
     SLUICE_LOG(Info, "rank ", slot, " on host ", HostOf(*launch_, "worker", slot),
                " is told to leave");
-    supervisor.Retire(absl::StrCat("rank ", slot),
-                      absl::Seconds(launch_->job.checkpoint().grace_seconds()) + kLeaveMargin);
+    // Nobody else holds the state: it leaves when others have it, however long they take to come.
+    const absl::Duration grace =
+        pool_.HolderStays()
+            ? absl::Seconds(launch_->job.checkpoint().grace_seconds()) + kLeaveMargin
+            : absl::InfiniteDuration();
+    supervisor.Retire(absl::StrCat("rank ", slot), grace);
   }
   for (int slot : pool_.TakeNew(now)) {
     const std::optional<ChildSpec> spec = SpecOf("worker", slot);

@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/exit_codes.h"
 #include "base/status_macros.h"
 #include "orchestrator/commands/flags.h"
@@ -230,8 +231,15 @@ void CoordinatorLine::ReadGenerations() {
     rest.append(bytes, static_cast<size_t>(n));
   }
   for (size_t end; (end = rest.find('\n')) != std::string::npos; rest.erase(0, end + 1)) {
+    const std::vector<std::string> words = absl::StrSplit(rest.substr(0, end), ' ');
     int64_t number = 0;
-    if (absl::SimpleAtoi(rest.substr(0, end), &number)) generation = std::max(generation, number);
+    if (!absl::SimpleAtoi(words.front(), &number) || number < generation) continue;
+    generation = number;
+    slots.clear();
+    for (size_t i = 1; i < words.size(); ++i) {
+      int slot = 0;
+      if (absl::SimpleAtoi(words[i], &slot)) slots.push_back(slot);
+    }
   }
 }
 

@@ -71,6 +71,7 @@ struct CoordinatorLine {
 
   std::string coordinator;  ///< HOST:PORT
   int64_t generation = 0;   ///< the newest that has started
+  std::vector<int> slots;   ///< of its ranks
   int read_fd = -1;         ///< owned, as the next
   int write_fd = -1;        ///< for a coordinator that is started again
   std::string rest;         ///< of a line that is not whole yet

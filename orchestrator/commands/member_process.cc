@@ -43,14 +43,7 @@ bool PassOn(const Termination& end) {
   absl::MutexLock lock(&line.mu);
   const std::shared_ptr<MemberClient> client = line.client.lock();
   if (end.launcher_gone || line.stopping || client == nullptr) return false;
-  SLUICE_LOG(Info, end.why,
-             end.alone ? "" : ": all ranks stop at the next step that they agree on");
-  proto::Leave leave;
-  *leave.mutable_process() = line.process;
-  leave.set_reason(end.why);
-  leave.set_alone(end.alone);
-  leave.set_exit_code(end.exit_code);
-  client->Send(std::move(leave));
+  AskToLeave(*client, line.process, end);
   if (end.alone) return true;
   line.stopping = true;
   ExitAfter(static_cast<int>(absl::ToInt64Seconds(absl::Ceil(line.grace, absl::Seconds(1)))) +
@@ -61,14 +54,25 @@ bool PassOn(const Termination& end) {
 
 }  // namespace
 
-int RunMember(absl::string_view kind, const std::function<int(proto::JobConfig)>& run) {
+void AskToLeave(MemberClient& client, const proto::ProcessInfo& process, const Termination& end) {
+  SLUICE_LOG(Info, end.why,
+             end.alone ? "" : ": all ranks stop at the next step that they agree on");
+  proto::Leave leave;
+  *leave.mutable_process() = process;
+  leave.set_reason(end.why);
+  leave.set_alone(end.alone);
+  leave.set_exit_code(end.exit_code);
+  client.Send(std::move(leave));
+}
+
+int RunMember(absl::string_view kind, absl::StatusOr<proto::JobConfig> job,
+              const std::function<int(proto::JobConfig)>& run) {
   SetLogIdentity(absl::StrCat(kind, " ", absl::GetFlag(FLAGS_slot), " ", HostName()));
   HandleSignals([](const Termination& end) {
     if (PassOn(end)) return;
     SLUICE_LOG(Error, end.why);
     _exit(end.exit_code);
   });
-  auto job = LoadResolvedJob();
   if (job.ok()) {
     SignalLine& line = TheSignalLine();
     absl::MutexLock lock(&line.mu);

@@ -157,7 +157,8 @@ class Profiler {
 }  // namespace
 
 int ProfilerCommand(const CommandLine&) {
-  return RunMember("profiler", [](proto::JobConfig job) { return Profiler(std::move(job)).Run(); });
+  return RunMember("profiler", LoadResolvedJob(),
+                   [](proto::JobConfig job) { return Profiler(std::move(job)).Run(); });
 }
 
 }  // namespace sluice

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "orchestrator/commands/flags.h"
+#include "orchestrator/commands/member_process.h"
 #include "orchestrator/commands/process_setup.h"
 #include "orchestrator/config/job_loader.h"
 #include "orchestrator/config/job_writer.h"
@@ -61,14 +62,7 @@ bool PassOn(const Termination& end) {
     if (!client.ok()) return false;
     running.client = *std::move(client);
   }
-  SLUICE_LOG(Info, end.why,
-             end.alone ? "" : ": all ranks stop at the next step that they agree on");
-  proto::Leave leave;
-  *leave.mutable_process() = running.process;
-  leave.set_reason(end.why);
-  leave.set_alone(end.alone);
-  leave.set_exit_code(end.exit_code);
-  running.client->Send(std::move(leave));
+  AskToLeave(*running.client, running.process, end);
   running.stopping = !end.alone;
   return true;
 }

@@ -181,15 +181,7 @@ class Worker {
     for (absl::Span<float> buffer : trainer_->FloatBuffers()) {
       SLUICE_RETURN_IF_ERROR(member_->reducer().AllReduceMean(buffer));
     }
-    SLUICE_ASSIGN_OR_RETURN(const EvaluationSums sums, trainer_->EvaluateShard());
-    proto::Evaluation evaluation;
-    evaluation.set_predictions(sums.predictions);
-    evaluation.set_correct(sums.correct);
-    evaluation.set_correct_top5(sums.correct_top5);
-    evaluation.set_loss_sum(sums.loss_sum);
-    evaluation.set_classes(sums.classes);
-    evaluation.set_per_position(sums.per_position);
-    return evaluation;
+    return trainer_->EvaluateShard();
   }
 
   // Before step `completed`: evaluates if it is due, and begins the next phase if that ends one.
@@ -311,11 +303,13 @@ class Worker {
 }  // namespace
 
 int WorkerCommand(const CommandLine&) {
-  if (const auto job = LoadResolvedJob(); job.ok() && job->program().command_size() > 0) {
+  absl::StatusOr<proto::JobConfig> job = LoadResolvedJob();
+  if (job.ok() && job->program().command_size() > 0) {
     SetLogIdentity(absl::StrCat("worker ", absl::GetFlag(FLAGS_slot), " ", HostName()));
     return RunProgram(*job);
   }
-  return RunMember("worker", [](proto::JobConfig job) { return Worker(std::move(job)).Run(); });
+  return RunMember("worker", std::move(job),
+                   [](proto::JobConfig job) { return Worker(std::move(job)).Run(); });
 }
 
 }  // namespace sluice

@@ -174,6 +174,16 @@ void CheckTraining(const proto::JobConfig& job, const Origins& origins, ErrorLis
                         " passes over single steps, which local ones are not: use stop, or "
                         "local_steps 1"));
   }
+  if (training.sync_batch_norm()) {
+    for (const auto& [path, set] :
+         {std::pair("training.accumulation_steps", training.accumulation_steps() > 1),
+          std::pair("training.local_steps", training.local_steps() > 1),
+          std::pair("model.torchscript", !job.model().torchscript().empty())}) {
+      if (!set) continue;
+      refuse("training.sync_batch_norm",
+             absl::StrCat("cannot be true with ", path, ": leave one of them out"));
+    }
+  }
   const proto::Optimizer& optimizer = job.optimizer();
   if (optimizer.nesterov() == "on" && (optimizer.kind() != "sgd" || optimizer.momentum() == 0)) {
     refuse("optimizer.nesterov",

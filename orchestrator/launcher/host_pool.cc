@@ -97,10 +97,13 @@ std::vector<std::string> HostPool::SetHosts(absl::Span<const HostSlots> list) {
     std::map<int, int> here;
     for (const auto& [slot, worker] : workers_) ++here[worker.host];
     for (const auto& [host, count] : here) {
-      if (in_use.count(hosts_[host].host) > 0) {
-        hosts_[host].slots = std::max(hosts_[host].slots, count);
-      }
+      // Room for those that are there, and for nobody else.
+      if (in_use.count(hosts_[host].host) > 0) hosts_[host].slots = count + all_[host].spent;
     }
+  }
+  for (auto& [slot, worker] : workers_) {
+    worker.held_back =
+        nobody_stays && !worker.leaving && in_use.count(hosts_[worker.host].host) > 0;
   }
   held_back_ = nobody_stays;
   if (!changes.empty()) told_nobody_left_ = false;
@@ -160,18 +163,36 @@ int HostPool::workers() const {
                                         [](const auto& entry) { return !entry.second.leaving; }));
 }
 
+void HostPool::OnGeneration(int64_t generation, absl::Span<const int> slots) {
+  if (generation <= generation_) return;
+  generation_ = generation;
+  for (auto& [slot, worker] : workers_) {
+    worker.holds = std::find(slots.begin(), slots.end(), slot) != slots.end();
+  }
+}
+
+bool HostPool::HolderStays() const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const auto& entry) { return entry.second.holds && !entry.second.leaving; });
+}
+
 std::vector<int> HostPool::TakeNew(absl::Time now) {
   std::vector<int> fresh;
+  // Others are to take the place of those that are held back.
+  const auto held_back = static_cast<int>(std::count_if(
+      workers_.begin(), workers_.end(), [](const auto& entry) { return entry.second.held_back; }));
   // Those that wait for a place come first.
   const bool waiting = std::any_of(workers_.begin(), workers_.end(),
                                    [](const auto& entry) { return entry.second.waiting; });
-  while (!waiting && (options_.target == 0 || workers() + gone_ < options_.target)) {
+  while (!waiting && (options_.target == 0 || workers() - held_back + gone_ < options_.target)) {
     const int host = FindFree(now);
     if (host < 0) break;
     int slot = 0;
     while (workers_.count(slot) > 0) ++slot;
     const int local_rank = FreeLocalRank(host, slot);
-    workers_[slot] = {host, local_rank, false, false};
+    Worker& worker = workers_[slot];
+    worker.host = host;
+    worker.local_rank = local_rank;
     fresh.push_back(slot);
   }
   return fresh;
@@ -198,6 +219,7 @@ std::optional<std::string> HostPool::OnEnded(int slot, End end, const std::strin
     return std::nullopt;
   }
   worker.waiting = true;
+  worker.holds = false;
   const bool again = std::count(host.incident_slots.begin(), host.incident_slots.end(), slot) > 0;
   while (!host.incidents.empty() && now - host.incidents.front() > kWindow) {
     host.incidents.pop_front();

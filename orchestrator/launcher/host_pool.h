@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
@@ -51,11 +52,16 @@ class HostPool {
 
   /// A new list. The same one again changes nothing.
   /// \return what has changed, in sentences for people. Of a list without any host that has workers those workers do
-  ///         not leave, since nobody else holds the state of training: that is said too.
+  ///         not leave, since nobody else holds the state of training: that is said too. They do once workers of listed
+  ///         hosts were started, as many as there are to be beside them.
   std::vector<std::string> SetHosts(absl::Span<const HostSlots> list);
 
   /// Slots whose workers are to leave now, each told once: of hosts that are not listed any more, or that have fewer slots.
   std::vector<int> TakeLeavers();
+  /// A generation has started: these slots are its ranks. One that is not newer changes nothing.
+  void OnGeneration(int64_t generation, absl::Span<const int> slots);
+  /// Whether a worker that was a rank of the newest generation, and so holds the state of training, is not to leave.
+  bool HolderStays() const;
   /// Slots that are to be filled now, and run from now on.
   std::vector<int> TakeNew(absl::Time now);
   /// The worker of a slot ended. \param what  how: "exited with 1"
@@ -93,7 +99,9 @@ class HostPool {
     int host = 0;
     int local_rank = 0;
     bool leaving = false;
-    bool waiting = false;  // ended, to be started again
+    bool waiting = false;    // ended, to be started again
+    bool holds = false;      // the state of training: it was a rank of the newest generation
+    bool held_back = false;  // of a host that is not listed any more
   };
 
   int Find(const std::string& host) const;
@@ -110,6 +118,7 @@ class HostPool {
   std::vector<HostSlots> last_list_;
   bool held_back_ = false;         // by it nobody would stay: it waits for workers of other hosts
   std::map<int, Worker> workers_;  // by slot
+  int64_t generation_ = 0;         // the newest known
   int gone_ = 0;                   // workers that ended for good: nobody takes their place
   bool told_nobody_left_ = false;
 };

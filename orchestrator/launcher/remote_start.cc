@@ -107,9 +107,10 @@ absl::Status Start(const proto::RemoteStart& start, Child& child) {
 int Watch(pid_t pid, int signal_fd, absl::Duration grace, int hangup_signal) {
   absl::Time kill_at = absl::InfiniteFuture();
   bool listening = true;
-  // A signal asks for an end in good order; nobody can order one any more when the launcher is gone.
+  // A signal asks for an end in good order; nobody can order one any more when the launcher is gone. It goes to the
+  // child alone: what that has started in its group, a program of a job say, it ends itself.
   const auto end = [&](int signal, absl::Duration patience) {
-    kill(-pid, signal);
+    kill(pid, signal);
     kill_at = std::min(kill_at, absl::Now() + patience);
   };
   while (true) {

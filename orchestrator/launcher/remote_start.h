@@ -30,9 +30,9 @@ absl::StatusOr<proto::RemoteStart> ReadRemoteStart(int fd);
 absl::Status EnsureFile(const std::string& path, const std::string& content);
 
 /// `orchestrator remote-exec`: reads a RemoteStart from standard input, starts its process in a group of its own and
-/// with our standard output and error, and waits. When our standard input ends (the launcher, or ssh, is gone) the group
-/// gets the message's hangup_signal, and SIGKILL after kRemoteGraceSeconds. On SIGTERM, SIGINT or SIGHUP it gets SIGTERM, and
-/// has the message's grace_seconds more. A kLeaveByte on our standard input sends the process kLeaveSignal.
+/// with our standard output and error, and waits. When our standard input ends (the launcher, or ssh, is gone) the process
+/// gets the message's hangup_signal, and its group SIGKILL after kRemoteGraceSeconds. On SIGTERM, SIGINT or SIGHUP it gets
+/// SIGTERM, and has the message's grace_seconds more. A kLeaveByte on our standard input sends the process kLeaveSignal.
 /// `--launcher-pid` of ours is added to its arguments.
 /// \return its exit code, 128 + signal if killed; 78 if it cannot be started
 /// \pre called on the process's main thread, which must be the only one

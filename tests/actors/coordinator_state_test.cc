@@ -812,6 +812,15 @@ TEST_F(LateModelTest, AnotherModelInTheNextGenerationEndsTheJob) {
   EXPECT_THAT(FailureCause(), HasSubstr("another model than the one that the job began with"));
 }
 
+TEST_F(LateModelTest, ANewcomerIsTakenInOnceTheModelIsKnown) {
+  Begin(2, 0, 1);
+  EXPECT_TRUE(state_->OnJoin(5, Bare(proto::ROLE_WORKER, 2)).empty());
+  (void)state_->OnModel(0, ModelOf(0));
+  const auto out = state_->OnModel(1, ModelOf(1));
+  EXPECT_EQ(Count<proto::ModelReady>(out), 2);
+  EXPECT_EQ(Count<proto::Hold>(out), 2);
+}
+
 TEST_F(LateModelTest, WhatStartedAProgramCanAskThatItLeaves) {
   Begin(2, 0, 1);
   for (int rank = 0; rank < 2; ++rank) (void)state_->OnModel(rank, ModelOf(rank));

@@ -154,6 +154,37 @@ TEST_F(MembershipTest, ANewcomerIsTakenInAtABoundaryThatNoRankHasPassed) {
   EXPECT_THAT(start->ranks_to_sync, ElementsAre(2));
 }
 
+TEST_F(MembershipTest, WhoWantsInOrOutWaitsUntilTheModelIsKnown) {
+  options_.late_model = true;
+  Make(2, 1);
+  JoinAll(2);
+  EXPECT_TRUE(Join(5, 2).empty());
+  EXPECT_TRUE(membership_->OnLeave(1, "its host is removed", now_).empty());
+  const Orders known = membership_->OnModel();
+  const auto* hold = Find<Membership::Hold>(known);
+  ASSERT_NE(hold, nullptr);
+  membership_->OnHeld(0, hold->serial, -1, now_);
+  const Orders orders = membership_->OnHeld(1, hold->serial, -1, now_);
+  const auto* boundary = Find<Membership::Boundary>(orders);
+  ASSERT_NE(boundary, nullptr);
+  EXPECT_THAT(boundary->reason, HasSubstr("leaves, others join"));
+  Join(0, 0);
+  const Orders next = Join(1, 1);
+  ASSERT_NE(Find<Membership::Start>(next), nullptr);
+  EXPECT_TRUE(Join(6, 3).empty());  // the next generation has no model either
+}
+
+TEST_F(MembershipTest, WithoutAModelAStopAndALossAreSeenToAllTheSame) {
+  options_.late_model = true;
+  Make(2, 1);
+  JoinAll(2);
+  EXPECT_NE(
+      Find<Membership::Hold>(membership_->Request(true, proto::Boundary::THEN_LEAVE, "SIGTERM")),
+      nullptr);
+  const Orders lost = membership_->OnLost(1, "killed", now_);
+  EXPECT_NE(Find<Membership::End>(lost), nullptr);
+}
+
 TEST_F(MembershipTest, OnTheWayToABoundaryRanksMayTakeTheirTime) {
   Make(2, 1);
   JoinAll(2);
@@ -383,6 +414,7 @@ class Cluster {
     options_.min_workers = 1 + Draw(options_.workers);
     options_.max_workers = Draw(2) == 0 ? 0 : options_.workers + Draw(2);
     options_.profilers = Draw(2);
+    options_.late_model = Draw(3) == 0;
     membership_.emplace(options_, now_);
     membership_->SetTotalSteps(kTotalSteps);
     for (int slot = 0; slot < options_.workers; ++slot) Spawn(proto::ROLE_WORKER, slot);
@@ -413,7 +445,7 @@ class Cluster {
 
  private:
   struct Message {
-    enum Kind { kStart, kEnd, kHold, kBoundary };
+    enum Kind { kStart, kModel, kEnd, kHold, kBoundary };
     explicit Message(Kind kind, int64_t generation, int64_t number = 0, int64_t serial = 0)
         : kind(kind), generation(generation), number(number), serial(serial) {}
 
@@ -434,6 +466,8 @@ class Cluster {
     std::vector<int> peers;  // ranks of the generation
     int64_t completed = 0;
     int64_t begun = -1;
+    bool without_model = false;   // its part is not made known yet
+    bool awaiting_model = false;  // it is, and the others' is not
     bool in_step = false;
     std::optional<int64_t> hold;
     std::optional<Message> boundary;
@@ -525,7 +559,8 @@ class Cluster {
       proc.in = true;
       proc.generation = message.generation;
       proc.peers = message.peers;
-      proc.in_step = proc.broken = false;
+      proc.in_step = proc.broken = proc.awaiting_model = false;
+      proc.without_model = options_.late_model;
       proc.hold.reset();
       proc.boundary.reset();
       if (IsWorker(proc)) {
@@ -538,6 +573,8 @@ class Cluster {
     if (message.generation != proc.generation || !proc.in) return;
     if (message.kind == Message::kEnd) {
       Leave(proc);
+    } else if (message.kind == Message::kModel) {
+      proc.awaiting_model = false;
     } else if (message.kind == Message::kHold) {
       proc.hold = message.serial;
       Obey(membership_->OnHeld(id, message.serial, proc.begun, now_));
@@ -556,7 +593,12 @@ class Cluster {
   }
 
   void Step(int id, Proc& proc) {
-    if (proc.broken || proc.completed >= kTotalSteps) return;
+    if (proc.without_model) {
+      proc.without_model = false;
+      proc.awaiting_model = true;
+      MakeModelKnown(proc.generation);
+    }
+    if (proc.awaiting_model || proc.broken || proc.completed >= kTotalSteps) return;
     if (!proc.in_step) {
       if (proc.hold.has_value()) return;
       if (proc.boundary.has_value() && proc.boundary->number <= proc.completed) {
@@ -578,6 +620,23 @@ class Cluster {
     proc.in_step = false;
     ++proc.completed;
     most_completed_ = std::max(most_completed_, proc.completed);
+  }
+
+  // As the coordinator does when it has the last one's part.
+  void MakeModelKnown(int64_t generation) {
+    if (membership_->phase() != Membership::Phase::kRunning ||
+        generation != membership_->generation()) {
+      return;
+    }
+    std::vector<int> ranks;
+    for (const auto& [id, member] : membership_->members()) {
+      if (member.rank < 0) continue;
+      const Proc& proc = procs_.at(id);
+      if (proc.generation != generation || !proc.awaiting_model) return;
+      ranks.push_back(id);
+    }
+    for (int id : ranks) Post(id, Message(Message::kModel, generation));
+    Obey(membership_->OnModel());
   }
 
   void Obey(const Orders& orders) {

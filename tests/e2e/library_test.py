@@ -272,6 +272,35 @@ def a_signal_stops_it_between_two_steps():
     job.close()
 
 
+def worker_of(job, slot):
+    return next(pid for pid, name in job.children().items() if name == f"worker {slot}")
+
+
+def a_signal_to_a_worker_stops_the_job_between_two_steps():
+    job = program_job(2, [ELASTIC, "--steps=100000"], ["report.every_steps=1", "compression.policy=none"])
+    job.wait_for_step(20)
+    os.kill(worker_of(job, 1), signal.SIGTERM)
+    check(job.wait(HANGS) == 0, job.stderr())
+    check(job.summary()["stopped_by"].startswith("stopped by SIGTERM to rank 1"), job.stderr())
+    job.wait_gone(10)
+    job.close()
+
+
+def a_rank_whose_worker_is_asked_to_leave_does_so_and_the_others_go_on():
+    job = program_job(3, [ELASTIC, "--steps=600", "--commit_every=10"],
+                      ["report.every_steps=1", "compression.policy=none", "training.checksum_every_steps=100"],
+                      ["--min-np", "1"])
+    job.wait_for_step(50)
+    os.kill(worker_of(job, 2), signal.SIGUSR2)
+    check(job.wait(HANGS) == 0, job.stderr())
+    text = job.stdout() + job.stderr()
+    generations = job.events("generation")
+    check([one["world_size"] for one in generations] == [3, 2], generations)
+    check("leaves the job: asked to leave by SIGUSR2" in text and text.count("done: 600 steps") == 2, text)
+    check(job.summary()["replicas_identical"], job.summary())
+    job.close()
+
+
 run_tests([the_plain_loop_runs_on_two_ranks, it_computes_the_bits_of_the_built_in_trainer,
            the_jobs_policy_compresses_its_gradients, collectives_and_groups,
            different_calls_are_named_on_every_rank_and_the_job_goes_on,
@@ -282,4 +311,5 @@ run_tests([the_plain_loop_runs_on_two_ranks, it_computes_the_bits_of_the_built_i
            a_program_that_is_not_there_is_named_at_once, alone_it_says_how_to_start_it,
            under_another_launcher_ranks_meet_by_themselves, an_elastic_loop_survives_the_kill_of_rank_1,
            an_elastic_loop_survives_the_kill_of_rank_0, without_elasticity_a_kill_ends_the_job_and_names_the_rank,
-           a_signal_stops_it_between_two_steps])
+           a_signal_stops_it_between_two_steps, a_signal_to_a_worker_stops_the_job_between_two_steps,
+           a_rank_whose_worker_is_asked_to_leave_does_so_and_the_others_go_on])

@@ -25,6 +25,12 @@ TEST(TorchGuard, AnExceptionBecomesInternalWithoutTheBacktrace) {
   EXPECT_EQ(result.status(), absl::InternalError("step 3, rank 1: forward: sizes differ"));
 }
 
+TEST(TorchGuard, AThrownStatusComesBackWithItsCode) {
+  const absl::Status status = TorchGuard(
+      "step 3: backward", [] { throw ThrownStatus(absl::UnavailableError("rank 2 is gone")); });
+  EXPECT_EQ(status, absl::UnavailableError("step 3: backward: rank 2 is gone"));
+}
+
 TEST(TorchGuard, RunningOutOfMemoryIsResourceExhausted) {
   const absl::Status status = TorchGuard("load", [] { throw std::bad_alloc(); });
   EXPECT_EQ(status, absl::ResourceExhaustedError("load: out of memory"));

@@ -55,8 +55,8 @@ class Numbers : public Dataset {
 };
 
 // One prediction after the other, in plain numbers.
-EvaluationSums Naive(int64_t size, int64_t positions) {
-  EvaluationSums sums;
+proto::Evaluation Naive(int64_t size, int64_t positions) {
+  proto::Evaluation sums;
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t p = 0; p < std::max<int64_t>(1, positions); ++p) {
       const int64_t x = i + p, target = x % kClasses;
@@ -68,10 +68,10 @@ EvaluationSums Naive(int64_t size, int64_t positions) {
           ++before;
         }
       }
-      ++sums.predictions;
-      sums.correct += before == 0 ? 1 : 0;
-      sums.correct_top5 += before < 5 ? 1 : 0;
-      sums.loss_sum += std::log(total) - Logit(x, target);
+      sums.set_predictions(sums.predictions() + 1);
+      sums.set_correct(sums.correct() + (before == 0 ? 1 : 0));
+      sums.set_correct_top5(sums.correct_top5() + (before < 5 ? 1 : 0));
+      sums.set_loss_sum(sums.loss_sum() + (std::log(total) - Logit(x, target)));
     }
   }
   return sums;
@@ -83,24 +83,24 @@ INSTANTIATE_TEST_SUITE_P(Positions, EvaluationTest, testing::Values(0, 3));
 TEST_P(EvaluationTest, AnyWorldsShardsAddUpToTheWholeSet) {
   constexpr int64_t kSize = 1003;  // more than a batch, and no world's multiple
   const Numbers set(kSize, GetParam());
-  const EvaluationSums expected = Naive(kSize, GetParam());
-  ASSERT_GT(expected.correct_top5, expected.correct);
-  ASSERT_LT(expected.correct_top5, expected.predictions);
+  const proto::Evaluation expected = Naive(kSize, GetParam());
+  ASSERT_GT(expected.correct_top5(), expected.correct());
+  ASSERT_LT(expected.correct_top5(), expected.predictions());
   TableNetwork network;
   for (const int world : {1, 2, 7, 64}) {
-    EvaluationSums sum;
+    proto::Evaluation sum;
     for (int r = 0; r < world; ++r) {
       const auto part = EvaluateShardOf(set, Rank(r), world, network);
       ASSERT_TRUE(part.ok()) << part.status();
-      sum.predictions += part->predictions;
-      sum.correct += part->correct;
-      sum.correct_top5 += part->correct_top5;
-      sum.loss_sum += part->loss_sum;
+      sum.set_predictions(sum.predictions() + part->predictions());
+      sum.set_correct(sum.correct() + part->correct());
+      sum.set_correct_top5(sum.correct_top5() + part->correct_top5());
+      sum.set_loss_sum(sum.loss_sum() + part->loss_sum());
     }
-    EXPECT_EQ(sum.predictions, expected.predictions) << world;
-    EXPECT_EQ(sum.correct, expected.correct) << world;
-    EXPECT_EQ(sum.correct_top5, expected.correct_top5) << world;
-    EXPECT_NEAR(sum.loss_sum, expected.loss_sum, 1e-5 * expected.loss_sum) << world;
+    EXPECT_EQ(sum.predictions(), expected.predictions()) << world;
+    EXPECT_EQ(sum.correct(), expected.correct()) << world;
+    EXPECT_EQ(sum.correct_top5(), expected.correct_top5()) << world;
+    EXPECT_NEAR(sum.loss_sum(), expected.loss_sum(), 1e-5 * expected.loss_sum()) << world;
   }
 }
 
@@ -109,15 +109,15 @@ TEST(Evaluation, ARankMayHaveNoSamples) {
   TableNetwork network;
   const auto part = EvaluateShardOf(set, Rank(4), 5, network);
   ASSERT_TRUE(part.ok()) << part.status();
-  EXPECT_EQ(part->predictions, 0);
-  EXPECT_EQ(part->loss_sum, 0);
+  EXPECT_EQ(part->predictions(), 0);
+  EXPECT_EQ(part->loss_sum(), 0);
   EXPECT_EQ(part->classes, kClasses);
 }
 
 TEST(Evaluation, SaysWhatAPredictionIs) {
   TableNetwork network;
-  EXPECT_FALSE(EvaluateShardOf(Numbers(3, 0), Rank(0), 1, network)->per_position);
-  EXPECT_TRUE(EvaluateShardOf(Numbers(3, 2), Rank(0), 1, network)->per_position);
+  EXPECT_FALSE(EvaluateShardOf(Numbers(3, 0), Rank(0), 1, network)->per_position());
+  EXPECT_TRUE(EvaluateShardOf(Numbers(3, 2), Rank(0), 1, network)->per_position());
 }
 
 }  // namespace

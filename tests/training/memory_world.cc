@@ -30,10 +30,11 @@ void MemorySink::BeginStep() {
 }
 
 absl::StatusOr<std::unique_ptr<MemoryWorld>> MemoryWorld::Create(const proto::JobConfig& job,
-                                                                 int world_size) {
+                                                                 int world_size,
+                                                                 const TrainerMaker& make) {
   auto world = std::make_unique<MemoryWorld>();
   for (int r = 0; r < world_size; ++r) {
-    SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job, Rank(r), world_size));
+    SLUICE_ASSIGN_OR_RETURN(auto trainer, make(job, Rank(r), world_size));
     world->sinks_.push_back(std::make_unique<MemorySink>(trainer->parameters()));
     trainer->Attach(*world->sinks_.back());
     world->trainers_.push_back(std::move(trainer));

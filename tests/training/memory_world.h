@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,8 +34,11 @@ class MemorySink : public GradientSink {
 /// `world_size` trainers in this process; a step averages their gradients in rank order.
 class MemoryWorld {
  public:
-  static absl::StatusOr<std::unique_ptr<MemoryWorld>> Create(const proto::JobConfig& job,
-                                                             int world_size);
+  using TrainerMaker = std::function<absl::StatusOr<std::unique_ptr<Trainer>>(
+      const proto::JobConfig& job, Rank rank, int world_size)>;
+
+  static absl::StatusOr<std::unique_ptr<MemoryWorld>> Create(
+      const proto::JobConfig& job, int world_size, const TrainerMaker& make = Trainer::Create);
 
   /// One whole step on every rank. \return the sum of what ForwardBackward returned
   absl::StatusOr<double> RunStep(Step step);

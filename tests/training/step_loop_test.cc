@@ -28,6 +28,7 @@ class FakeTrainer : public Trainer {
 
   const std::vector<ParameterInfo>& parameters() const override { return infos_; }
   void Attach(GradientSink& sink) override { sink_ = &sink; }
+  void ShareStatistics(SumOverRanks) override {}
   int64_t StepsOf(double) const override { return steps_; }
   absl::Status BeginPhase(const proto::Phase&, Step, int64_t) override { return absl::OkStatus(); }
   absl::Status LoadBatch(Step) override { return absl::OkStatus(); }
@@ -56,7 +57,7 @@ class FakeTrainer : public Trainer {
   std::vector<absl::Span<float>> FloatBuffers() override { return {absl::MakeSpan(buffer_)}; }
   uint64_t ModelFileDigest() const override { return 0; }
   uint64_t ParameterChecksum() const override { return static_cast<uint64_t>(1e6 * sum_); }
-  absl::StatusOr<EvaluationSums> EvaluateShard() override { return EvaluationSums(); }
+  absl::StatusOr<proto::Evaluation> EvaluateShard() override { return proto::Evaluation(); }
   absl::StatusOr<Step> RestoreCheckpoint(const std::string&) override { return Step(0); }
   absl::StatusOr<std::string> SaveState(Step) override { return std::string(); }
   absl::StatusOr<Step> LoadState(absl::string_view) override { return Step(0); }

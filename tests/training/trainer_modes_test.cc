@@ -145,8 +145,8 @@ TEST(LabelSmoothing, ChangesTrainingAndNotWhatIsEvaluated) {
   const auto plain = *MemoryWorld::Create(job, 1);
   job.mutable_training()->set_label_smoothing(0.3);
   const auto smooth = *MemoryWorld::Create(job, 1);
-  EXPECT_EQ(smooth->trainer(0).EvaluateShard()->loss_sum,
-            plain->trainer(0).EvaluateShard()->loss_sum);
+  EXPECT_EQ(smooth->trainer(0).EvaluateShard()->loss_sum(),
+            plain->trainer(0).EvaluateShard()->loss_sum());
   double smooth_loss = 0, plain_loss = 0;
   for (int s = 0; s < 40; ++s) {
     smooth_loss = *smooth->RunStep(Step(s));
@@ -155,7 +155,7 @@ TEST(LabelSmoothing, ChangesTrainingAndNotWhatIsEvaluated) {
   // Its least loss is the entropy of a target: weight 0.73 on one class and 0.03 on each of nine.
   EXPECT_GT(smooth_loss, 1.17);
   EXPECT_LT(plain_loss, 1);
-  EXPECT_GT(smooth->trainer(0).EvaluateShard()->correct, 20);
+  EXPECT_GT(smooth->trainer(0).EvaluateShard()->correct(), 20);
 }
 
 TEST(EmaDecay, TheAverageIsEvaluatedAndTrainingGoesOnAsWithoutIt) {
@@ -163,8 +163,8 @@ TEST(EmaDecay, TheAverageIsEvaluatedAndTrainingGoesOnAsWithoutIt) {
   const auto plain = *MemoryWorld::Create(job, 1);
   job.mutable_training()->set_ema_decay(0.99);
   const auto averaged = *MemoryWorld::Create(job, 1);
-  EXPECT_EQ(averaged->trainer(0).EvaluateShard()->loss_sum,
-            plain->trainer(0).EvaluateShard()->loss_sum);
+  EXPECT_EQ(averaged->trainer(0).EvaluateShard()->loss_sum(),
+            plain->trainer(0).EvaluateShard()->loss_sum());
   for (int s = 0; s < 20; ++s) {
     EXPECT_EQ(*averaged->RunStep(Step(s)), *plain->RunStep(Step(s)));
     if (s == 10) {
@@ -172,8 +172,8 @@ TEST(EmaDecay, TheAverageIsEvaluatedAndTrainingGoesOnAsWithoutIt) {
     }
   }
   EXPECT_EQ(averaged->trainer(0).ParameterChecksum(), plain->trainer(0).ParameterChecksum());
-  const double average = averaged->trainer(0).EvaluateShard()->loss_sum;
-  EXPECT_NE(average, plain->trainer(0).EvaluateShard()->loss_sum);
+  const double average = averaged->trainer(0).EvaluateShard()->loss_sum();
+  EXPECT_NE(average, plain->trainer(0).EvaluateShard()->loss_sum());
 }
 
 TEST(EmaDecay, AResumedRunHasTheSameAverage) {
@@ -185,8 +185,8 @@ TEST(EmaDecay, AResumedRunHasTheSameAverage) {
   for (int s = 4; s < 8; ++s) EXPECT_EQ(*resumed->RunStep(Step(s)), *whole->RunStep(Step(s)));
   for (int r : {0, 1}) {
     EXPECT_TRUE(*resumed->trainer(r).SaveState(Step(8)) == *whole->trainer(r).SaveState(Step(8)));
-    EXPECT_EQ(resumed->trainer(r).EvaluateShard()->loss_sum,
-              whole->trainer(r).EvaluateShard()->loss_sum);
+    EXPECT_EQ(resumed->trainer(r).EvaluateShard()->loss_sum(),
+              whole->trainer(r).EvaluateShard()->loss_sum());
   }
 }
 
@@ -207,10 +207,10 @@ TEST(EmaDecay, ACheckpointHasTheAverageAsAModel) {
   proto::JobConfig plain = job;
   plain.mutable_training()->set_ema_decay(0);
   const auto other = *Trainer::Create(plain, Rank(0), 1);
-  const double raw = world->trainer(0).EvaluateShard()->loss_sum;
+  const double raw = world->trainer(0).EvaluateShard()->loss_sum();
   std::string state = bytes("model_average.safetensors");
   ASSERT_EQ(*other->LoadState(state), Step(3));
-  EXPECT_EQ(other->EvaluateShard()->loss_sum, raw);
+  EXPECT_EQ(other->EvaluateShard()->loss_sum(), raw);
 }
 
 TEST(EmaDecay, AnOlderCheckpointWithoutAnAverageStartsOne) {
@@ -220,8 +220,8 @@ TEST(EmaDecay, AnOlderCheckpointWithoutAnAverageStartsOne) {
   const std::string path = Write(*plain, job, "no_ema", Step(3));
   job.mutable_training()->set_ema_decay(0.9);
   const auto resumed = Resume(job, 1, path, Step(3));
-  EXPECT_EQ(resumed->trainer(0).EvaluateShard()->loss_sum,
-            plain->trainer(0).EvaluateShard()->loss_sum);
+  EXPECT_EQ(resumed->trainer(0).EvaluateShard()->loss_sum(),
+            plain->trainer(0).EvaluateShard()->loss_sum());
 }
 
 TEST(Precision, Bf16ComputesCoarserAndLearnsAsWell) {
@@ -235,7 +235,7 @@ TEST(Precision, Bf16ComputesCoarserAndLearnsAsWell) {
   EXPECT_NE(bf16[0], fp32[0]);
   EXPECT_NEAR(bf16[0], fp32[0], 0.01 * fp32[0]);
   EXPECT_LT(bf16.back(), 0.5 * bf16[0]);
-  EXPECT_GT(world->trainer(0).EvaluateShard()->correct, 30);
+  EXPECT_GT(world->trainer(0).EvaluateShard()->correct(), 30);
 }
 
 TEST(LocalSteps, ReplicasAreEqualAfterEveryStepAndOnlyTheExchangeMovesThem) {

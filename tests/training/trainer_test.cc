@@ -89,25 +89,25 @@ TEST(Trainer, LearnsWithEveryOptimizer) {
     EXPECT_LT(loss, 0.2) << kind;
     const auto sums = world->trainer(0).EvaluateShard();
     ASSERT_TRUE(sums.ok()) << sums.status();
-    EXPECT_EQ(sums->predictions, 43);
-    EXPECT_GT(sums->correct, 35) << kind;  // chance is 4
+    EXPECT_EQ(sums->predictions(), 43);
+    EXPECT_GT(sums->correct(), 35) << kind;  // chance is 4
   }
 }
 
 TEST(Trainer, ShardsOfTheTestSetAddUpToTheWholeSet) {
   const proto::JobConfig job = SyntheticJob();
-  const EvaluationSums whole = *(*Trainer::Create(job, Rank(0), 1))->EvaluateShard();
-  EvaluationSums sum;
+  const proto::Evaluation whole = *(*Trainer::Create(job, Rank(0), 1))->EvaluateShard();
+  proto::Evaluation sum;
   for (int r = 0; r < 4; ++r) {
-    const EvaluationSums part = *(*Trainer::Create(job, Rank(r), 4))->EvaluateShard();
-    EXPECT_GE(part.predictions, 10);
-    sum.predictions += part.predictions;
-    sum.correct += part.correct;
-    sum.loss_sum += part.loss_sum;
+    const proto::Evaluation part = *(*Trainer::Create(job, Rank(r), 4))->EvaluateShard();
+    EXPECT_GE(part.predictions(), 10);
+    sum.set_predictions(sum.predictions() + part.predictions());
+    sum.set_correct(sum.correct() + part.correct());
+    sum.set_loss_sum(sum.loss_sum() + part.loss_sum());
   }
-  EXPECT_EQ(sum.predictions, whole.predictions);
-  EXPECT_EQ(sum.correct, whole.correct);
-  EXPECT_NEAR(sum.loss_sum, whole.loss_sum, 1e-4 * whole.loss_sum);
+  EXPECT_EQ(sum.predictions(), whole.predictions());
+  EXPECT_EQ(sum.correct(), whole.correct());
+  EXPECT_NEAR(sum.loss_sum(), whole.loss_sum(), 1e-4 * whole.loss_sum());
 }
 
 TEST(Trainer, EvaluationDoesNotChangeTraining) {
@@ -151,9 +151,9 @@ TEST(Trainer, FloatBuffersAreTheRunningStatistics) {
   ASSERT_TRUE(world->RunStep(Step(0)).ok());
   EXPECT_NE(buffers[0][0], 0);
   // They are the model's own storage: what is written there is what evaluation uses.
-  const double before = world->trainer(0).EvaluateShard()->loss_sum;
+  const double before = world->trainer(0).EvaluateShard()->loss_sum();
   std::fill(buffers[0].begin(), buffers[0].end(), 10.0f);
-  EXPECT_NE(world->trainer(0).EvaluateShard()->loss_sum, before);
+  EXPECT_NE(world->trainer(0).EvaluateShard()->loss_sum(), before);
 }
 
 TEST(Trainer, LearningRateFollowsTheSchedule) {
@@ -332,7 +332,7 @@ TEST(Trainer, AnotherWorldTakesOtherSlicesFromTheNextStepOn) {
   EXPECT_EQ(four->trainer(1).StepsOf(1), three->trainer(0).StepsOf(1));
   EXPECT_EQ(four->trainer(1).SetWorld(Rank(0), 17).code(), absl::StatusCode::kInvalidArgument);
   const auto shard = four->trainer(1).EvaluateShard();
-  EXPECT_EQ(shard->predictions, three->trainer(0).EvaluateShard()->predictions);
+  EXPECT_EQ(shard->predictions(), three->trainer(0).EvaluateShard()->predictions());
 }
 
 TEST(Trainer, AnotherSinkTakesThePlaceOfTheFirst) {

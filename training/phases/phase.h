@@ -36,7 +36,10 @@ class TrainingPhase {
   /// Whether the parameter is trained. The gradient of one that is not is zero, and it stays as it is.
   virtual bool Trains(const std::string& parameter) const { return true; }
   virtual void BeforeStep(Step step) {}
-  /// Added to the sum of the batch's sample losses; undefined = nothing.
+  /// Added to the sum of the batch's sample losses, and like that a sum over samples: `batch` is a part of the global
+  /// batch (a rank's slice, or a micro-batch of it), each sample is in one, and all that is summed is divided by the
+  /// global batch's size. So what is to be added to the mean loss as it is, a term of the parameters say, is to be
+  /// multiplied by batch.size(). Undefined = nothing.
   virtual at::Tensor LossTerm(const Batch& batch, const at::Tensor& logits) { return {}; }
   virtual void AfterStep(Step step) {}
   /// After its last step.

@@ -1,7 +1,5 @@
 #include "training/session/distributed_optimizer.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "models/torch_guard.h"
+#include "training/parameter_checksum.h"
 
 namespace sluice {
 namespace {
@@ -266,15 +265,9 @@ void DistributedOptimizer::Report(double loss) {
 }
 
 uint64_t DistributedOptimizer::ParameterChecksum() const {
-  XXH3_state_t* const state = XXH3_createState();
-  XXH3_64bits_reset(state);
-  for (const auto& [name, tensor] : parameters_) {
-    const at::Tensor values = tensor.detach().contiguous();
-    XXH3_64bits_update(state, values.data_ptr<float>(), values.nbytes());
-  }
-  const uint64_t digest = XXH3_64bits_digest(state);
-  XXH3_freeState(state);
-  return digest;
+  std::vector<at::Tensor> tensors;
+  for (const auto& [name, tensor] : parameters_) tensors.push_back(tensor);
+  return ParameterChecksumOf(tensors);
 }
 
 }  // namespace sluice

@@ -174,6 +174,37 @@ TEST(ReducerFault, AMeanEndsWithTheDeathOfAPeer) {
   });
 }
 
+TEST(ReducerFault, AMeanInAStepEndsThatStepWithTheDeathOfAPeer) {
+  MakeWorld(2).Run([](Rank rank, Reducer& reducer) {
+    ASSERT_TRUE(RunStep(reducer, Step(7), rank).ok());
+    if (rank == Rank(1)) return;
+    reducer.BeginStep(Step(8));
+    reducer.Ready(0);  // may be in flight by now, and never ends
+    std::vector<float> data(10);
+    const absl::Status end = reducer.AllReduceMean(absl::MakeSpan(data));
+    EXPECT_EQ(end.code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(reducer.Finish().status(), end);
+    EXPECT_EQ(RunStep(reducer, Step(9), rank).status(), end);
+  });
+}
+
+TEST(ReducerFault, AbortEndsAMeanInAStep) {
+  const World world = MakeWorld(2);
+  std::promise<void> over;
+  world.Run([&](Rank rank, Reducer& reducer) {
+    if (rank == Rank(1)) return over.get_future().wait();
+    reducer.BeginStep(Step(0));
+    std::thread actor([&] { reducer.Abort("generation 4 is closed"); });
+    float value = 1;
+    const absl::Status end = reducer.AllReduceMean(absl::MakeSpan(&value, 1));
+    actor.join();
+    EXPECT_EQ(end.code(), absl::StatusCode::kCancelled);
+    EXPECT_THAT(std::string(end.message()), HasSubstr("generation 4 is closed"));
+    EXPECT_EQ(reducer.Finish().status(), end);
+    over.set_value();
+  });
+}
+
 TEST(ReducerFault, DestructionEndsAStepInFlight) {
   const World world = MakeWorld(2);
   std::promise<void> over;

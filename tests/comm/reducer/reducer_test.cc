@@ -153,6 +153,37 @@ TEST_P(ReducerWorldTest, MeansBetweenStepsAreTheSameOnAllRanks) {
   });
 }
 
+TEST_P(ReducerWorldTest, MeansBetweenGradientsChangeNeitherThemNorWhatTheyCost) {
+  const int world_size = GetParam();
+  const BucketLayout layout = world_.Layout();
+  const int tensors = static_cast<int>(layout.tensors().size());
+  world_.Run([&](Rank rank, Reducer& reducer) {
+    for (int64_t s = 0; s < 20; ++s) {
+      const auto plain = RunStep(reducer, Step(2 * s), rank);
+      ASSERT_TRUE(plain.ok()) << plain.status();
+      const Step step(2 * s + 1);
+      reducer.BeginStep(step);
+      int64_t number = 0;
+      for (int t = 0; t < tensors; ++t) {
+        for (int64_t n = 0; n < (s + t) % 3; ++n) {
+          std::vector<float> data(17 + t, static_cast<float>(rank.value * 2 + number++));
+          ASSERT_TRUE(reducer.AllReduceMean(absl::MakeSpan(data)).ok());
+          EXPECT_THAT(data, Each(testing::FloatEq(static_cast<float>(world_size + number - 2))));
+        }
+        const absl::Span<float> gradient = reducer.gradient(t);
+        for (size_t i = 0; i < gradient.size(); ++i) {
+          gradient[i] = TestGradient(step, t, rank, static_cast<int64_t>(i));
+        }
+        reducer.Ready(t);
+      }
+      const auto stats = reducer.Finish();
+      ASSERT_TRUE(stats.ok()) << stats.status();
+      EXPECT_EQ(stats->sent_bytes, plain->sent_bytes);
+      EXPECT_EQ(AllGradients(reducer), NaiveMean(layout, step));
+    }
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Worlds, ReducerWorldTest, testing::Values(1, 2, 3, 4, 7, 8));
 
 TEST(Reducer, StochasticRoundingDependsOnTheSeed) {

@@ -389,7 +389,7 @@ TEST(JobLoader, OverrideErrorsNameTheOption) {
             "--set training.sede=2: unknown key \"training.sede\": did you mean \"seed\"? Keys "
             "here: global_batch, steps, epochs, seed, checksum_every_steps, on_nan, "
             "max_skipped_steps, threads, accumulation_steps, local_steps, label_smoothing, "
-            "ema_decay, precision");
+            "ema_decay, precision, sync_batch_norm");
   EXPECT_THAT(ErrorOf("", JobFormat::kYaml, {"training.seed"}),
               HasSubstr("--set training.seed: expected key=value"));
   EXPECT_THAT(ErrorOf("", JobFormat::kYaml, {"training.seed=[1"}),
@@ -502,6 +502,12 @@ TEST(JobLoader, SettingsOfTrainingFitTogether) {
   EXPECT_TRUE(Parse("training: {local_steps: 4}").ok());
   EXPECT_THAT(ErrorOf("training: {local_steps: 4, on_nan: skip}"),
               testing::HasSubstr("a.yaml:1: training.local_steps: training.on_nan skip"));
+  EXPECT_TRUE(Parse("training: {sync_batch_norm: true}").ok());
+  for (const char* other : {"training: {sync_batch_norm: true, accumulation_steps: 2}",
+                            "training: {sync_batch_norm: true, local_steps: 2}",
+                            "training: {sync_batch_norm: true}\nmodel: {torchscript: a.pt}"}) {
+    EXPECT_THAT(ErrorOf(other), testing::HasSubstr("a.yaml:1: training.sync_batch_norm: "));
+  }
   EXPECT_TRUE(Parse("optimizer: {nesterov: on}").ok());
   EXPECT_THAT(ErrorOf("optimizer: {nesterov: on, momentum: 0}"),
               testing::HasSubstr("optimizer.nesterov: needs kind sgd and a momentum above 0"));

@@ -110,6 +110,7 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     job.mutable_data()->set_dataset("images");
     if (job.data().path().empty()) job.mutable_data()->set_path("/images");
     job.mutable_training()->set_accumulation_steps(1);
+    job.mutable_training()->set_sync_batch_norm(false);
     job.mutable_training()->set_on_nan("stop");
     job.mutable_optimizer()->set_nesterov("off");
     job.mutable_schedule()->set_warmup_steps(0);

@@ -93,6 +93,45 @@ TEST_F(HostPoolTest, AListWithoutAnyHostInUseMakesNobodyLeave) {
   EXPECT_THAT(pool_->TakeLeavers(), ElementsAre(0, 1, 2));
 }
 
+TEST_F(HostPoolTest, AllHostsAreReplacedAtOnceThoughThereIsNoRoomBesideTheirWorkers) {
+  Make({{"a", 2}}, 2);
+  pool_->OnGeneration(1, {0, 1});
+  pool_->SetHosts({{"b", 2}});
+  EXPECT_THAT(pool_->TakeLeavers(), IsEmpty());
+  EXPECT_THAT(pool_->TakeNew(now_), ElementsAre(2, 3));
+  EXPECT_THAT(pool_->TakeNew(now_), IsEmpty());
+  pool_->SetHosts({{"b", 2}});
+  EXPECT_THAT(pool_->TakeLeavers(), ElementsAre(0, 1));
+  EXPECT_THAT(pool_->TakeNew(now_), IsEmpty());
+  EXPECT_EQ(pool_->workers(), 2);
+}
+
+TEST_F(HostPoolTest, NoMoreThanThoseThatAreThereRunOnAHostThatIsHeldBack) {
+  Make({{"a", 4}}, 2);
+  pool_->SetHosts({});
+  EXPECT_THAT(pool_->TakeNew(now_), IsEmpty());
+  EXPECT_EQ(Fail(1), "");
+  EXPECT_TRUE(placed_);
+  EXPECT_EQ(HostOf(1), "a");
+}
+
+TEST_F(HostPoolTest, AHolderStaysWhenARankOfTheNewestGenerationDoes) {
+  Make({{"a", 2}}, 2);
+  EXPECT_FALSE(pool_->HolderStays());
+  pool_->OnGeneration(1, {0, 1});
+  EXPECT_TRUE(pool_->HolderStays());
+  pool_->SetHosts({{"b", 1}});
+  EXPECT_THAT(pool_->TakeNew(now_), ElementsAre(2));
+  pool_->SetHosts({{"b", 1}});
+  EXPECT_THAT(pool_->TakeLeavers(), ElementsAre(0, 1));
+  EXPECT_FALSE(pool_->HolderStays());  // the new one has been started, and that is all
+  pool_->OnGeneration(2, {0, 2});
+  EXPECT_TRUE(pool_->HolderStays());
+  Fail(2);  // what is started in its place holds nothing
+  pool_->OnGeneration(2, {0, 2});
+  EXPECT_FALSE(pool_->HolderStays());
+}
+
 TEST_F(HostPoolTest, AWorkerIsStartedAgainWhereItWas) {
   Make({{"a", 1}, {"b", 1}}, 2);
   EXPECT_EQ(Fail(1), "");

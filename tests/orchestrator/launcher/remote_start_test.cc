@@ -179,6 +179,19 @@ TEST(RemoteExec, ASignalEndsTheChildAsWell) {
   EXPECT_EQ(remote.Wait(), 143);
 }
 
+TEST(RemoteExec, ASignalIsForTheChildAndNotForWhatThatHasStarted) {
+  RemoteExec remote;
+  // The grandchild is there until the child has said what it got.
+  remote.Send(
+      Shell("sleep 1000 & inner=$!; trap 'kill -0 $inner && echo alive; exit 6' TERM; echo $inner; "
+            "while :; do sleep 0.05; done"));
+  const pid_t grandchild = PidOf(remote.ReadLine());
+  kill(remote.pid(), SIGTERM);
+  EXPECT_EQ(remote.ReadLine(), "alive");
+  EXPECT_EQ(remote.Wait(), 6);
+  EXPECT_TRUE(Gone(grandchild));
+}
+
 TEST(RemoteExec, ALeaveByteBecomesItsSignal) {
   RemoteExec remote;
   remote.Send(Shell("trap 'exit 9' USR2; echo ready; while :; do sleep 0.05; done"));
