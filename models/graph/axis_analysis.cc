@@ -54,6 +54,10 @@ absl::Status CheckGraph(const Graph& graph) {
 
 }  // namespace
 
+std::string ReasonOf(const Graph& graph, const AxisAnalysis::Unsupported& unsupported) {
+  return absl::StrCat(NameOf(graph.nodes[unsupported.node]), ": ", unsupported.why);
+}
+
 absl::StatusOr<AxisAnalysis> AnalyseAxes(const Graph& graph) {
   SLUICE_RETURN_IF_ERROR(CheckGraph(graph));
   AxisAnalysis analysis;

@@ -48,6 +48,9 @@ struct AxisAnalysis {
   std::vector<Unsupported> unsupported;  // in the order of nodes
 };
 
+/// The reason that an unsupported operator gives all that it fixes.
+std::string ReasonOf(const Graph& graph, const AxisAnalysis::Unsupported& unsupported);
+
 /// Follows every dimension through the graph (docs/channel_classes.md has the rule of each operator). Inputs, outputs,
 /// positions and all that operators without a rule touch are fixed; the rest is as free as the operators allow.
 /// Deterministic; linear in the graph but for concatenations of concatenations.

@@ -125,7 +125,7 @@ absl::Status AxisRules::Dispatch(int32_t index, const Node& node) {
 
 void AxisRules::GiveUp(int32_t index, absl::string_view why) {
   const Node& node = graph_.nodes[index];
-  const std::string reason = absl::StrCat(NameOf(node), ": ", why);
+  const std::string reason = ReasonOf(graph_, {index, std::string(why)});
   for (ValueId id : TensorsOf(node)) {
     for (AxisId axis : axes(id)) table().Fix(axis, reason);
   }

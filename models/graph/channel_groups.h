@@ -20,7 +20,4 @@ std::vector<Group> Groups(const Graph& graph, const AxisAnalysis& analysis,
 /// and dimension, in the order of the first group that has it.
 std::vector<Slice> SlicesToZero(const std::vector<Group>& groups);
 
-/// Multiplications of one sample in all layers and products of matrices.
-int64_t Macs(const Graph& graph);
-
 }  // namespace sluice::graph

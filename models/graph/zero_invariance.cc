@@ -4,12 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "models/graph/operators.h"
+#include "models/graph/zero_labels.h"
 
 namespace sluice::graph {
 namespace {
 
-/// What the elements of one unit are while its parameters are zero.
-enum class Label { kZero, kConstant, kAny };
+using Label = ZeroLabel;
 
 /// One walk, for one atom.
 class Walk {
@@ -84,61 +84,16 @@ class Walk {
     const ValueId x = TensorAt(node, 0);
     const Operator& known = OperatorOf(node);
     if (known.axes == AxisRule::kSum && Has(x)) Reads(node, Of(x) == Label::kZero);
-    switch (known.zeros) {
-      case ZeroRule::kAny:
-        return Label::kAny;
-      case ZeroRule::kKeeps:
-        return Of(x);
-      case ZeroRule::kConstant:
-        return std::max(Of(x), Label::kConstant);
-      case ZeroRule::kAdd:
-        return Sum(node, known.axes == AxisRule::kCat || known.axes == AxisRule::kStack);
-      case ZeroRule::kMultiply:
-        return Product(node);
-      case ZeroRule::kDivide: {
-        const ValueId by = TensorAt(node, 1);
-        return by >= 0 && Of(by) == Label::kZero ? Label::kAny : Of(x);
-      }
-      case ZeroRule::kSelects:
-        return std::max(Of(TensorAt(node, 1)), Of(TensorAt(node, 2)));
-      case ZeroRule::kMaskedFill:
-        return NumberAt(node, 2) == 0 ? Of(x) : Label::kAny;
-      case ZeroRule::kClamp: {
-        const bool keeps = NumberAt(node, 1).value_or(NoneAt(node, 1) ? 0 : 1) <= 0 &&
-                           NumberAt(node, 2).value_or(NoneAt(node, 2) ? 0 : -1) >= 0;
-        return keeps ? Of(x) : std::max(Of(x), Label::kConstant);
-      }
-      case ZeroRule::kPower:
-        return x >= 0 && NumberAt(node, 1).value_or(0) > 0 ? Of(x) : Label::kAny;
-      case ZeroRule::kPads:
-        return NumberAt(node, 2).value_or(0) == 0 ? Of(x) : std::max(Of(x), Label::kConstant);
-      case ZeroRule::kNormalises:
-        return Norm(
-            node, known.axes == AxisRule::kGroupNorm || known.axes == AxisRule::kLayerNorm ? 2 : 1);
-      case ZeroRule::kWeights:
-        return Weights(node, known.axes);
+    if (known.zeros == ZeroRule::kNormalises) {
+      const bool shape_first =
+          known.axes == AxisRule::kGroupNorm || known.axes == AxisRule::kLayerNorm;
+      return Norm(node, shape_first ? 2 : 1);
     }
-    return Label::kAny;
-  }
-
-  Label Sum(const Node& node, bool concatenates) const {
-    Label label = Label::kZero;
-    for (ValueId id : TensorsOf(node)) {
-      if (!concatenates || Has(id)) label = std::max(label, Of(id));
-    }
-    if (!concatenates && NumberAt(node, 1).value_or(0) != 0) {
-      label = std::max(label, Label::kConstant);
-    }
-    return label;
-  }
-
-  Label Product(const Node& node) const {
-    Label least = Label::kAny, most = Label::kZero;
-    for (ValueId id : TensorsOf(node)) {
-      least = std::min(least, Of(id));
-      most = std::max(most, Of(id));
-    }
-    return least == Label::kZero ? Label::kZero : most;
+    if (known.zeros == ZeroRule::kWeights) return Weights(node, known.axes);
+    // What else is concatenated is outside the unit, and does not matter.
+    const bool concatenates = known.axes == AxisRule::kCat || known.axes == AxisRule::kStack;
+    return FollowZeros(
+        node, [&](ValueId id) { return concatenates && !Has(id) ? Label::kZero : Of(id); });
   }
 
   Label Norm(const Node& node, size_t weight) const {
