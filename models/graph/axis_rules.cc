@@ -102,6 +102,8 @@ absl::Status AxisRules::Dispatch(int32_t index, const Node& node) {
       return Expand(index, node);
     case AxisRule::kExpandAs:
       return ExpandAs(node);
+    case AxisRule::kRepeat:
+      return Repeat(index, node);
     case AxisRule::kCat:
       return Cat(node);
     case AxisRule::kStack:
@@ -112,6 +114,8 @@ absl::Status AxisRules::Dispatch(int32_t index, const Node& node) {
       return Split(index, node);
     case AxisRule::kSlice:
       return Slice(index, node);
+    case AxisRule::kNarrow:
+      return Narrow(index, node);
     case AxisRule::kSelect:
     case AxisRule::kUnbind:
       return Select(node);
@@ -195,6 +199,7 @@ absl::Status AxisRules::Along(const Node& node) {
 
 absl::Status AxisRules::Reduce(const Node& node, bool zeros_count) {
   SLUICE_ASSIGN_OR_RETURN(const ValueId x, Tensor(node, 0));
+  if (TensorAt(node, 1) >= 0) return absl::InvalidArgumentError("it takes two tensors");
   std::vector<bool> reduced(rank(x), true);
   std::vector<int64_t> dims = IntsAt(node, 1).value_or(std::vector<int64_t>{});
   const size_t out_rank = rank(node.outputs[0]);
@@ -222,7 +227,7 @@ absl::Status AxisRules::Reduce(const Node& node, bool zeros_count) {
     }
     if (keeps_dims) out.push_back(table().Atom(1));
   }
-  SetOutput(node, 0, std::move(out));
+  for (size_t output = 0; output < node.outputs.size(); ++output) SetOutput(node, output, out);
   return absl::OkStatus();
 }
 

@@ -61,10 +61,12 @@ class AxisRules {
   absl::Status Permute(const Node& node);
   absl::Status Expand(int32_t index, const Node& node);
   absl::Status ExpandAs(const Node& node);
+  absl::Status Repeat(int32_t index, const Node& node);
   absl::Status Cat(const Node& node);
   absl::Status Stack(const Node& node);
   absl::Status Split(int32_t index, const Node& node);
   absl::Status Slice(int32_t index, const Node& node);
+  absl::Status Narrow(int32_t index, const Node& node);
   absl::Status Select(const Node& node);
   absl::Status Glu(const Node& node);
   absl::Status PixelShuffle(const Node& node);

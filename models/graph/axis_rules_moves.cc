@@ -152,6 +152,33 @@ absl::Status AxisRules::ExpandAs(const Node& node) {
   return absl::OkStatus();
 }
 
+absl::Status AxisRules::Repeat(int32_t index, const Node& node) {
+  SLUICE_ASSIGN_OR_RETURN(const ValueId x, Tensor(node, 0));
+  const ValueId output = node.outputs[0];
+  const auto repeats = IntsAt(node, 1);
+  if (!repeats || repeats->size() != rank(output) || rank(output) < rank(x)) {
+    return absl::InvalidArgumentError("its repeats are no constants");
+  }
+  const size_t more = rank(output) - rank(x);
+  MarkAll(x, Use::kScales);
+  Axes out;
+  for (size_t dim = 0; dim < rank(output); ++dim) {
+    const bool made = dim < more || value(x).shape[dim - more] == 1;
+    if (made) {
+      out.push_back(Fresh(output, dim));
+      AddLiteral(index, 1, static_cast<int32_t>(dim), out.back());
+    } else if ((*repeats)[dim] == 1) {
+      out.push_back(axes(x)[dim - more]);
+    } else {
+      const AxisId times = table().FixedAtom(
+          (*repeats)[dim], absl::StrCat(NameOf(node), " made it of whole tensors"));
+      out.push_back(table().Product({times, axes(x)[dim - more]}));
+    }
+  }
+  SetOutput(node, 0, std::move(out));
+  return absl::OkStatus();
+}
+
 absl::Status AxisRules::Cat(const Node& node) {
   std::vector<ValueId> tensors = TensorsOf(node);
   if (tensors.empty()) return absl::InvalidArgumentError("it has no tensors");
@@ -272,6 +299,38 @@ absl::Status AxisRules::Slice(int32_t index, const Node& node) {
   for (size_t d = 0; d < rank(x); ++d)
     from.push_back(d == dim && !whole ? -1 : static_cast<int32_t>(d));
   SetView(node, x, std::move(out), from);
+  return absl::OkStatus();
+}
+
+absl::Status AxisRules::Narrow(int32_t index, const Node& node) {
+  SLUICE_ASSIGN_OR_RETURN(const ValueId x, Tensor(node, 0));
+  SLUICE_ASSIGN_OR_RETURN(const size_t dim, Dimension(node, 1, rank(x)));
+  const int64_t extent = value(x).shape[dim];
+  const auto start = IntAt(node, 2), length = IntAt(node, 3);
+  if (!start || !length || *start < 0 || *length < 1 || *start + *length > extent) {
+    return absl::InvalidArgumentError("its bounds are no constants");
+  }
+  AxisId middle = axes(x)[dim];
+  if (*length < extent && table().AllFixed(middle)) {
+    middle = FreshPosition(node.outputs[0], dim);
+  } else {
+    if (*start + *length < extent) {
+      const auto parts = table().SplitAt(middle, *start + *length);
+      if (!parts) return absl::InvalidArgumentError("it cuts inside a dimension's parts");
+      middle = parts->first;
+    }
+    if (*start > 0) {
+      const auto parts = table().SplitAt(middle, *start);
+      if (!parts) return absl::InvalidArgumentError("it cuts inside a dimension's parts");
+      AddLiteral(index, 2, -1, parts->first);
+      middle = parts->second;
+    }
+    AddLiteral(index, 3, -1, middle);
+  }
+  MarkAll(x, Use::kScales);
+  Axes out = axes(x);
+  out[dim] = middle;
+  SetOutput(node, 0, std::move(out));
   return absl::OkStatus();
 }
 

@@ -101,6 +101,10 @@ constexpr Operator kOperators[] = {
     {"aten::tril", AxisRule::kByPosition, ZeroRule::kKeeps},
     {"aten::sum", AxisRule::kSum, ZeroRule::kKeeps},
     {"aten::mean", AxisRule::kReduce, ZeroRule::kKeeps},
+    {"aten::max", AxisRule::kReduce, ZeroRule::kKeeps},
+    {"aten::min", AxisRule::kReduce, ZeroRule::kKeeps},
+    {"aten::argmax", AxisRule::kReduce},
+    {"aten::argmin", AxisRule::kReduce},
     {"aten::amax", AxisRule::kReduce, ZeroRule::kKeeps},
     {"aten::amin", AxisRule::kReduce, ZeroRule::kKeeps},
 
@@ -142,6 +146,7 @@ constexpr Operator kOperators[] = {
     {"aten::permute", AxisRule::kPermute, ZeroRule::kKeeps},
     {"aten::expand", AxisRule::kExpand, ZeroRule::kKeeps},
     {"aten::expand_as", AxisRule::kExpandAs, ZeroRule::kKeeps},
+    {"aten::repeat", AxisRule::kRepeat, ZeroRule::kKeeps},
     {"aten::cat", AxisRule::kCat, ZeroRule::kAdd},
     {"aten::concat", AxisRule::kCat, ZeroRule::kAdd},
     {"aten::stack", AxisRule::kStack, ZeroRule::kAdd},
@@ -149,6 +154,7 @@ constexpr Operator kOperators[] = {
     {"aten::split", AxisRule::kSplit, ZeroRule::kKeeps},
     {"aten::split_with_sizes", AxisRule::kSplitBySizes, ZeroRule::kKeeps},
     {"aten::slice", AxisRule::kSlice, ZeroRule::kKeeps},
+    {"aten::narrow", AxisRule::kNarrow, ZeroRule::kKeeps},
     {"aten::select", AxisRule::kSelect, ZeroRule::kKeeps},
     {"aten::unbind", AxisRule::kUnbind, ZeroRule::kKeeps},
 

@@ -97,8 +97,9 @@ inline double CutDistance(const Analysed& analysed, const std::vector<Removal>& 
   double most = 0;
   for (bool other : {false, true}) {
     const std::vector<Tensor> inputs = RandomInputs(analysed.graph, seed + 1, other);
-    most = std::max(most, Distance(Run(analysed.graph, Masked(states, SlicesToZero(gone)), inputs),
-                                   Run(smaller, kept, inputs)));
+    most =
+        std::max(most, Distance(Compute(analysed.graph, Masked(states, SlicesToZero(gone)), inputs),
+                                Compute(smaller, kept, inputs)));
   }
   return most;
 }

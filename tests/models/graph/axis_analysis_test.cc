@@ -81,9 +81,12 @@ TEST(AxisAnalysis, ConcatenationAlongPositionsIsASum) {
   EXPECT_EQ(net.ClassOf("left.weight").id, net.ClassOf("right.weight").id);
 }
 
-TEST(AxisAnalysis, FlattenedChannelsKeepTheirPlaces) {
+TEST(AxisAnalysis, ReshapedChannelsAreCutByTheirOuterUnits) {
   const ChannelClass channels = BehindLinear(
-      [](GraphBuilder& b, ValueId x) { return b.View(b.View(x, {2, 4, 2}), {-1, 8}); }, 8);
+      [](GraphBuilder& b, ValueId x) {
+        return b.View(b.View(x, {2, 4, 2}), {-1, 8});
+      },
+      8);
   EXPECT_EQ(channels.extent, 4);
   EXPECT_TRUE(channels.prunable());
 }
@@ -126,13 +129,19 @@ TEST(AxisAnalysis, LayerNormFixesWhatItTakesStatisticsOf) {
 
 TEST(AxisAnalysis, MeansOverChannelsFixThem) {
   const ChannelClass channels = Behind(
-      [](GraphBuilder& b, ValueId x) { return b.Op("aten::mean", {{x}, {Ints{1}}, {true}}); }, 1);
+      [](GraphBuilder& b, ValueId x) {
+        return b.Op("aten::mean", {{x}, {Ints{1}}, {true}});
+      },
+      1);
   EXPECT_EQ(channels.reasons[0], "its zeros would count in aten::mean at line 1");
 }
 
 TEST(AxisAnalysis, SumsOverChannelsAreAllowed) {
   const ChannelClass channels = Behind(
-      [](GraphBuilder& b, ValueId x) { return b.Op("aten::sum", {{x}, {Ints{1}}, {true}}); }, 1);
+      [](GraphBuilder& b, ValueId x) {
+        return b.Op("aten::sum", {{x}, {Ints{1}}, {true}});
+      },
+      1);
   EXPECT_TRUE(channels.prunable());
 }
 
@@ -149,7 +158,9 @@ TEST(AxisAnalysis, GroupNormLeavesWholeGroups) {
 
 TEST(AxisAnalysis, PixelShuffleLeavesTheChannelsItMakes) {
   const ChannelClass channels = Behind(
-      [](GraphBuilder& b, ValueId x) { return b.Op("aten::pixel_shuffle", {{x}, {int64_t{2}}}); },
+      [](GraphBuilder& b, ValueId x) {
+        return b.Op("aten::pixel_shuffle", {{x}, {int64_t{2}}});
+      },
       2);
   EXPECT_EQ(channels.extent, 2);
   EXPECT_TRUE(channels.prunable());
@@ -167,8 +178,8 @@ TEST(AxisAnalysis, SelectingAChannelFixesAll) {
 
 TEST(AxisAnalysis, PartsOfAChunkLoseTheSame) {
   GraphBuilder b;
-  const auto parts = b.Ops(
-      "aten::chunk", {{b.Linear("fc", b.Input({5}), 5, 8)}, {int64_t{2}}, {int64_t{1}}}, 2);
+  const auto parts =
+      b.Ops("aten::chunk", {{b.Linear("fc", b.Input({5}), 5, 8)}, {int64_t{2}}, {int64_t{1}}}, 2);
   const Analysed net = Analyse(b.Build({b.Linear("last", b.Cat(parts, 1), 8, 3)}));
   EXPECT_EQ(net.ClassOf("fc.weight").extent, 4);
   EXPECT_EQ(net.Prunable(), 1);
@@ -176,9 +187,8 @@ TEST(AxisAnalysis, PartsOfAChunkLoseTheSame) {
 
 TEST(AxisAnalysis, PartsBySizesAreFreeOfEachOther) {
   GraphBuilder b;
-  const auto parts =
-      b.Ops("aten::split_with_sizes",
-            {{b.Linear("fc", b.Input({5}), 5, 8)}, {Ints{5, 3}}, {int64_t{1}}}, 2);
+  const auto parts = b.Ops("aten::split_with_sizes",
+                           {{b.Linear("fc", b.Input({5}), 5, 8)}, {Ints{5, 3}}, {int64_t{1}}}, 2);
   const Analysed net = Analyse(b.Build({b.Linear("last", b.Cat({parts[1], parts[0]}, 1), 8, 3)}));
   EXPECT_EQ(net.Prunable(), 2);
 }

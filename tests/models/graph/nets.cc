@@ -191,6 +191,18 @@ Graph Shared() {
       {b.Linear("last", b.Op("aten::linear", {{h}, {b.Op("aten::t", {{tied}})}, {}}), 7, 2)});
 }
 
+/// Repeated, narrowed and broadcast channels.
+Graph Repeated() {
+  GraphBuilder b;
+  const ValueId x = b.Relu(b.Linear("fc", b.Input({5}), 5, 6));
+  const ValueId twice = b.Op("aten::repeat", {{x}, {Ints{1, 2}}});
+  const ValueId part = b.Op("aten::narrow", {{twice}, {int64_t{1}}, {int64_t{6}}, {int64_t{6}}});
+  const ValueId one = b.Linear("one", x, 6, 1);
+  const ValueId wide = b.Op("aten::repeat", {{one}, {Ints{1, 6}}});
+  const ValueId more = b.Linear("more", b.Cat({twice, part}, 1), 18, 6);
+  return b.Build({b.Linear("last", b.Mul(wide, more), 6, 3)});
+}
+
 }  // namespace
 
 std::vector<Net> Nets() {
@@ -207,7 +219,8 @@ std::vector<Net> Nets() {
           {"FusedAttention", FusedAttention, 3},
           {"ChunkedAttention", ChunkedAttention, 1},
           {"Parted", Parted, 4},
-          {"Shared", Shared, 3}};
+          {"Shared", Shared, 3},
+          {"Repeated", Repeated, 2}};
 }
 
 Graph RandomNet(uint64_t seed) {

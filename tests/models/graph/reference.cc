@@ -433,6 +433,18 @@ class Interpreter {
     if (op == "aten::sum") return Mean(node, false);
     if (op == "aten::max_pool2d") return MaxPool(node);
     if (op == "aten::slice") return Sliced(node);
+    if (op == "aten::narrow") {
+      return Narrowed(x, Dim(node, 1, rank), *IntAt(node, 2), *IntAt(node, 3));
+    }
+    if (op == "aten::repeat") {
+      Shape shape = *IntsAt(node, 1), sizes = x.shape;
+      sizes.insert(sizes.begin(), shape.size() - rank, 1);
+      for (size_t dim = 0; dim < shape.size(); ++dim) shape[dim] *= sizes[dim];
+      return Make(shape, [&](Shape at) {
+        for (size_t dim = 0; dim < at.size(); ++dim) at[dim] %= sizes[dim];
+        return At(x, at);
+      });
+    }
     if (op == "aten::select") return Selected(node);
     if (op == "aten::expand") return Expanded(node);
     if (op == "aten::pixel_shuffle") return PixelShuffle(node);
@@ -474,8 +486,8 @@ Tensor Random(const Shape& shape, RandomKey key, bool positive) {
 
 }  // namespace
 
-std::vector<Tensor> Run(const Graph& graph, const Tensors& states,
-                        const std::vector<Tensor>& inputs) {
+std::vector<Tensor> Compute(const Graph& graph, const Tensors& states,
+                            const std::vector<Tensor>& inputs) {
   const std::vector<Tensor> values = Interpreter(graph, states, inputs).Run();
   std::vector<Tensor> outputs;
   for (ValueId id : graph.outputs) outputs.push_back(values[id]);

@@ -19,8 +19,8 @@ using Tensors = std::map<std::string, Tensor>;
 
 /// Computes a graph by plain loops, for the operators that tests need. "test::mystery" gives its first tensor.
 /// An operator that it does not know ends the process.
-std::vector<Tensor> Run(const Graph& graph, const Tensors& states,
-                        const std::vector<Tensor>& inputs);
+std::vector<Tensor> Compute(const Graph& graph, const Tensors& states,
+                            const std::vector<Tensor>& inputs);
 
 /// Makes graphs by hand. Batches of the example are 2, of the other one 3: inputs' first dimension.
 class GraphBuilder {
