@@ -49,7 +49,8 @@ constexpr Operator kOperators[] = {
     {"aten::erf", AxisRule::kSame, ZeroRule::kKeeps},
     {"aten::expm1", AxisRule::kSame, ZeroRule::kKeeps},
     {"aten::log1p", AxisRule::kSame, ZeroRule::kKeeps},
-    {"aten::sqrt", AxisRule::kSame, ZeroRule::kKeeps},
+    // Zero stays zero, but has no finite gradient.
+    {"aten::sqrt", AxisRule::kSame},
     {"aten::square", AxisRule::kSame, ZeroRule::kKeeps},
     {"aten::abs", AxisRule::kSame, ZeroRule::kKeeps},
     {"aten::neg", AxisRule::kSame, ZeroRule::kKeeps},

@@ -56,7 +56,8 @@ ZeroLabel FollowZeros(const Node& node, const LabelOf& label_of) {
     case ZeroRule::kClamp:
       return KeepsZero(node) ? of(x) : std::max(of(x), ZeroLabel::kConstant);
     case ZeroRule::kPower:
-      return NumberAt(node, 1).value_or(0) > 0 ? of(x) : ZeroLabel::kAny;
+      // Below 1 its gradient at zero is not finite.
+      return NumberAt(node, 1).value_or(0) >= 1 ? of(x) : ZeroLabel::kAny;
     case ZeroRule::kPads:
       return NumberAt(node, 2).value_or(0) == 0 ? of(x) : std::max(of(x), ZeroLabel::kConstant);
     case ZeroRule::kAny:

@@ -56,6 +56,18 @@ TEST(ZeroInvariance, BoundsAroundZeroKeepIt) {
   EXPECT_FALSE(clamp(-2, -1));
 }
 
+TEST(ZeroInvariance, PowersKeepZeroWhereTheirGradientIsFinite) {
+  const auto power = [](double exponent) {
+    GraphBuilder b;
+    const ValueId x = b.Linear("fc", b.Input({5}), 5, 8);
+    const ValueId y = b.Op("aten::pow", {{x}, {exponent}});
+    return Analyse(b.Build({b.Linear("last", y, 8, 3)})).ClassOf("fc.weight").prunable();
+  };
+  EXPECT_TRUE(power(2));
+  EXPECT_FALSE(power(0.5));
+  EXPECT_FALSE(power(-1));
+}
+
 TEST(ZeroInvariance, AGateDoesNotSpoilAProduct) {
   EXPECT_TRUE(
       PrunableBehind([](auto& b, ValueId x) { return b.Mul(x, b.Op("aten::sigmoid", {{x}})); }));

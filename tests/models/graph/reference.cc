@@ -409,6 +409,9 @@ class Interpreter {
     if (op == "aten::softmax") return Softmax(x);
     if (op == "aten::add") return Binary(node, std::plus<>());
     if (op == "aten::mul") return Binary(node, std::multiplies<>());
+    if (op == "aten::pow") {
+      return Binary(node, [](double v, double e) { return std::pow(v, e); });
+    }
     if (op == "aten::div") return Binary(node, std::divides<>());
     if (op == "aten::view" || op == "aten::reshape") return Reshaped(x, *IntsAt(node, 1));
     if (op == "aten::flatten") {

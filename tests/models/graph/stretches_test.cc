@@ -104,6 +104,16 @@ TEST(Stretches, ConcatenatedOnesNeedChannelsOfTheirOwn) {
   EXPECT_EQ(net["scaled.weight"].reasons[0], "bn.weight makes or scales its channels too");
 }
 
+TEST(Stretches, ConcatenatedOnesWithChannelsOfTheirOwnCanBeErased) {
+  GraphBuilder b;
+  const ValueId x = b.Relu(b.Linear("stem", b.Input({5}), 5, 6));
+  const ValueId both = b.Relu(b.Cat({b.Linear("one", x, 6, 4), b.Linear("two", x, 6, 4)}, 1));
+  const Stretched net(b.Build({b.Linear("head", both, 8, 3)}));
+  EXPECT_TRUE(net["one.weight"].erasable());
+  EXPECT_EQ(net.Choose({"one.weight", "two.weight"}, 2),
+            std::vector<int32_t>{net.Of("one.weight")});
+}
+
 TEST(Stretches, ZeroParametersComputeWhatErasingDoes) {
   GraphBuilder b;
   const ValueId x = b.Relu(b.Linear("stem", b.Input({5}), 5, 6));
