@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "policies/compression/codec_choice.h"
+#include "policies/compression/compression_policy.h"
 
 namespace sluice {
 namespace {
@@ -208,6 +209,7 @@ void CoordinatorState::TakeOverLine(MemberId id, const proto::ProcessInfo& proce
     if (other == id || !SameProcess(member.process, process)) continue;
     members_[id] = member;
     membership_.Rename(other, id);
+    std::replace(profilers_.begin(), profilers_.end(), other, id);
     members_.erase(other);
     return;
   }
@@ -260,7 +262,15 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Follow(const Membershi
         regrouping_since_ = clock_();
         observer_->OnRegroup(boundary->reason, {});
       }
-    } else if (const auto* lost = std::get_if<Membership::NoProfiler>(&order)) {
+    } else if (const auto* lost = std::get_if<Membership::ProfilerLost>(&order)) {
+      const auto which = std::find(profilers_.begin(), profilers_.end(), lost->member);
+      if (lost->left > 0) {
+        SLUICE_LOG(Warning, lost->reason, "; its layers are planned by what is known of them");
+        if (gatherer_.has_value() && which != profilers_.end()) {
+          add(Decide(gatherer_->OnLost(static_cast<int>(which - profilers_.begin()))));
+        }
+        continue;
+      }
       SLUICE_LOG(Warning, lost->reason,
                  "; the plan in force stays until there is a profiler again");
       proto::PolicyUpdate update;
@@ -319,14 +329,22 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::End(const Membership::
   return out;
 }
 
+// As it is known now; 0: a program does not say.
+int64_t CoordinatorState::TotalSteps() const {
+  if (!late_model()) return conductor_.schedule().total_steps();
+  for (const auto& [id, member] : membership_.members()) {
+    if (member.rank == 0) return members_.at(id).total_steps;
+  }
+  return 0;
+}
+
 proto::StartGeneration CoordinatorState::StartMessage(const Membership::Start& start) const {
   proto::StartGeneration message;
   *message.mutable_envelope() = Stamp();
   message.set_world_size(static_cast<int32_t>(start.workers.size()));
   const Member& first = members_.at(start.workers.front());
-  const PhaseSchedule& schedule = conductor_.schedule();
-  message.set_total_steps(late_model() ? first.total_steps : schedule.total_steps());
-  *message.mutable_schedule() = schedule.log();
+  message.set_total_steps(TotalSteps());
+  *message.mutable_schedule() = conductor_.schedule().log();
   *message.mutable_coordinator() = options_.self;
   message.mutable_tensors()->Assign(first.tensors.begin(), first.tensors.end());
   message.set_start_step(start.start_step);
@@ -366,6 +384,11 @@ absl::Status CoordinatorState::PrepareWorld(const proto::StartGeneration& start,
   detector_.OnStart(start, &layout, clock_());
   SLUICE_ASSIGN_OR_RETURN(profiler_,
                           WindowProfiler::Create(job.compression(), layout, start.tensors()));
+  const int profilers = start.transport_addresses_size() - start.world_size();
+  gatherer_.reset();
+  if (profilers > 0) {
+    gatherer_.emplace(profiler_->Sizes(), UniformCodec(job.compression()), profilers);
+  }
   size.raw_bytes = RawWireBytes(layout);
   ledger_.SetPrediction(0, size.raw_bytes);
   for (const proto::CompressionPolicy& policy : published_) {
@@ -413,6 +436,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Start(const Membership
   Report(checkpoints_.End("a new generation"));
   checkpoints_.Begin(start.generation, world);
   publisher_->OnNewWorld(world);
+  profilers_ = start.profilers;
+  gatherer_.reset();
   secondary_.reset();
 
   proto::StartGeneration message = StartMessage(start);
@@ -484,6 +509,7 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnModel(
   start.profilers.erase(std::remove_if(start.profilers.begin(), start.profilers.end(),
                                        [&](MemberId one) { return members_.count(one) == 0; }),
                         start.profilers.end());
+  profilers_ = start.profilers;
   proto::ModelReady ready;
   *ready.mutable_envelope() = Stamp();
   *ready.mutable_start() = StartMessage(start);
@@ -623,12 +649,28 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::Drop(int rank,
 std::vector<CoordinatorState::Outgoing> CoordinatorState::OnStatistics(
     MemberId id, const proto::Statistics& statistics) {
   if (!Accept(id, statistics.envelope()) || phase() != Phase::kRunning) return {};
-  proto::WindowStatistics window = statistics.window();
-  times_.MoveTo(publisher_->current(), window);
-  observer_->OnWindow(window);
-  std::vector<Outgoing> out = PublishDecision(window.window(), publisher_->OnWindow(window));
-  decided_window_ = std::max(decided_window_, window.window());
-  for (Outgoing& more : TurnIfReady()) out.push_back(std::move(more));
+  const auto which = std::find(profilers_.begin(), profilers_.end(), id);
+  if (which == profilers_.end() || !gatherer_.has_value()) return {};
+  return Decide(gatherer_->OnPart(static_cast<int>(which - profilers_.begin()), statistics.window(),
+                                  clock_()));
+}
+
+std::vector<CoordinatorState::Outgoing> CoordinatorState::Decide(
+    std::vector<proto::WindowStatistics> windows) {
+  std::vector<Outgoing> out;
+  for (proto::WindowStatistics& window : windows) {
+    if (over_) break;
+    times_.MoveTo(publisher_->current(), window);
+    if (absl::Status status = publisher_->Prepare(TotalSteps(), window); !status.ok()) {
+      return PublishDecision(window.window(), status);
+    }
+    observer_->OnWindow(window);
+    for (Outgoing& more : PublishDecision(window.window(), publisher_->OnWindow(window))) {
+      out.push_back(std::move(more));
+    }
+    decided_window_ = std::max(decided_window_, window.window());
+    for (Outgoing& more : TurnIfReady()) out.push_back(std::move(more));
+  }
   return out;
 }
 
@@ -883,6 +925,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnTick() {
     }
   }
   if (phase() == Phase::kRunning) {
+    if (gatherer_.has_value()) {
+      for (Outgoing& more : Decide(gatherer_->OnTick(clock_()))) out.push_back(std::move(more));
+    }
     for (Outgoing& more : ReportFindings()) out.push_back(std::move(more));
   }
   return out;

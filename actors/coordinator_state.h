@@ -18,6 +18,7 @@
 #include "actors/stall_detector.h"
 #include "actors/step_ledger.h"
 #include "actors/step_times.h"
+#include "actors/window_gatherer.h"
 #include "actors/window_profiler.h"
 #include "policies/schedule/evaluation_sums.h"
 #include "proto/control.pb.h"
@@ -26,7 +27,7 @@
 namespace sluice {
 
 /// Version of the control protocol: nodes with another one are refused.
-inline constexpr uint32_t kProtocolVersion = 4;
+inline constexpr uint32_t kProtocolVersion = 5;
 
 /// One run of one phase, as far as it went.
 struct PhaseOutcome {
@@ -109,7 +110,7 @@ class CoordinatorObserver {
 /// to everybody, and only then are plans published. What the program has computed is not known here: a rank that
 /// says that it is done need not join the next generation, which has no one to go on for.
 ///
-/// While running, workers step, profilers report windows, policies are published. A failure that is only the
+/// While running, workers step, profilers report their layers of each window, policies are published. A failure that is only the
 /// consequence of a lost partner ("secondary") waits up to kCauseGrace for the partner's own end to become known,
 /// so that the culprit is named and not its victim.
 class CoordinatorState {
@@ -200,9 +201,11 @@ class CoordinatorState {
   std::vector<Outgoing> Start(const Membership::Start& start);
   std::vector<Outgoing> End(const Membership::End& end);
   std::vector<Outgoing> ToWorkers(const Message& message) const;
+  int64_t TotalSteps() const;
   bool late_model() const { return options_.job.program().command_size() > 0; }
   proto::StartGeneration StartMessage(const Membership::Start& start) const;
   std::vector<Outgoing> PublishPlans(int64_t start_step);
+  std::vector<Outgoing> Decide(std::vector<proto::WindowStatistics> windows);
   std::vector<Outgoing> FinishIfAllDone();
   absl::Status SameAsBefore(const proto::Registration& model) const;
   absl::Status PrepareWorld(const proto::StartGeneration& start, ModelSize& size);
@@ -237,6 +240,8 @@ class CoordinatorState {
   std::vector<proto::TensorSpec> model_;  // of the job, once known
   int64_t done_steps_ = 0;                // of the ranks that are done with the current generation
   std::optional<WindowProfiler> profiler_;
+  std::vector<MemberId> profilers_;         // of the current generation, in their order
+  std::optional<WindowGatherer> gatherer_;  // of what they measure; none: there are no profilers
   StepLedger ledger_;
   StepTimes times_;
   std::vector<proto::CompressionPolicy> published_;  // all, in the order of versions

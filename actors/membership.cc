@@ -94,7 +94,8 @@ Membership::Orders Membership::LetGo(MemberId id, absl::Time now) {
   if (phase_ == Phase::kForming) {
     Append(orders, StartIfReady(now, false));
   } else if (member.current && !IsWorker(member)) {
-    orders.push_back(NoProfiler{absl::StrCat(Describe(member.process), " leaves")});
+    orders.push_back(
+        ProfilerLost{id, absl::StrCat(Describe(member.process), " leaves"), CurrentProfilers()});
   }
   return orders;
 }
@@ -113,7 +114,7 @@ Membership::Orders Membership::OnLost(MemberId id, const std::string& how, absl:
   if (!options_.elastic()) return FailWith(lost.process, cause, kExitTraining);
   if (!lost.current) return phase_ == Phase::kForming ? StartIfReady(now, false) : Orders();
   if (!IsWorker(lost)) {
-    if (phase_ == Phase::kRunning) return {NoProfiler{cause}};
+    if (phase_ == Phase::kRunning) return {ProfilerLost{id, cause, CurrentProfilers()}};
     return StartIfReady(now, false);
   }
   if (phase_ == Phase::kRunning) {
@@ -324,18 +325,23 @@ Membership::Start Membership::MakeStart(const std::vector<MemberId>& workers) {
   return start;
 }
 
+int Membership::CurrentProfilers() const {
+  return static_cast<int>(std::count_if(members_.begin(), members_.end(), [](const auto& entry) {
+    return entry.second.current && !IsWorker(entry.second);
+  }));
+}
+
 bool Membership::SomebodyWantsIn() const {
-  int profilers = 0, staying = 0;
+  int staying = 0;
   bool worker = false;
   bool profiler = false;
   for (const auto& [id, member] : members_) {
-    profilers += member.current && !IsWorker(member) ? 1 : 0;
     staying += member.rank >= 0 && member.leaving.empty() ? 1 : 0;
     if (member.current || !member.joined || !member.leaving.empty()) continue;
     (IsWorker(member) ? worker : profiler) = true;
   }
   const bool room = options_.max_workers == 0 || staying < options_.max_workers;
-  return (worker && room) || (profiler && profilers < options_.profilers);
+  return (worker && room) || (profiler && CurrentProfilers() < options_.profilers);
 }
 
 // Why ranks are to regroup at a boundary, empty: they are not.

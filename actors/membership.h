@@ -83,9 +83,11 @@ class Membership {
     proto::Boundary::Then then = proto::Boundary::THEN_CONTINUE;
     std::string reason;
   };
-  /// The generation goes on without a profiler: no more windows are decided.
-  struct NoProfiler {
+  /// The generation goes on without this profiler; with none left, no more windows are decided.
+  struct ProfilerLost {
+    MemberId member;
     std::string reason;
+    int left = 0;  ///< profilers of this generation that are still there
   };
   /// Told to leave. It is no member any more.
   struct Dismiss {
@@ -99,7 +101,7 @@ class Membership {
     std::string cause;
     int exit_code = 0;
   };
-  using Order = std::variant<Start, End, Hold, Boundary, NoProfiler, Dismiss, Fail>;
+  using Order = std::variant<Start, End, Hold, Boundary, ProfilerLost, Dismiss, Fail>;
   using Orders = std::vector<Order>;
 
   enum class Phase { kForming, kRunning, kOver };
@@ -175,6 +177,7 @@ class Membership {
   std::vector<MemberId> Ranks() const;
   std::vector<MemberId> JoinedInOrder(proto::Role role) const;
   bool SurvivorsMissing() const;
+  int CurrentProfilers() const;
   bool SomebodyWantsIn() const;
   bool MayGo(MemberId id) const;
   Orders LetGo(MemberId id, absl::Time now);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/effective_step.h"
 #include "policies/schedule/phase_schedule.h"
@@ -54,6 +55,11 @@ absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job) {
   return job.world().size() > 1 && any;
 }
 
+absl::StatusOr<int> ProfilersOf(const proto::JobConfig& job) {
+  SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(job));
+  return needs_windows ? job.world().profilers() : 0;
+}
+
 PolicyPublisher::PolicyPublisher(const proto::JobConfig& job,
                                  std::unique_ptr<CompressionPolicyMaker> maker, Clock clock)
     : compression_(job.compression()),
@@ -71,6 +77,7 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish
     CompressionPolicyMaker& maker, const proto::WindowStatistics& window, int64_t effective_step) {
   const absl::Time begin = clock_();
   SLUICE_ASSIGN_OR_RETURN(proto::CompressionPolicy policy, maker.Plan(window));
+  if (policy.budget() > 0) policy.set_alpha(AlphaOf(compression_, window));
   policy.set_solve_seconds(absl::ToDoubleSeconds(clock_() - begin));
   if (SameChoices(policy, current_) || maker.Keeps(window, current_, policy)) {
     return std::optional<proto::CompressionPolicy>();
@@ -85,7 +92,8 @@ absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::Publish
 
 // Of decisions that are forgotten, and plans that none of the others can be asked for.
 void PolicyPublisher::Remember(int64_t window, int64_t last_step) {
-  decisions_.push_back({window, last_step, current_.version(), changes_, maker_->SaveState()});
+  decisions_.push_back(
+      {window, last_step, current_.version(), changes_, maker_->SaveState(), correction_.ratios()});
   if (decisions_.size() > kKeptDecisions) decisions_.pop_front();
   while (published_.size() > 1 &&
          published_[1].effective_step() <= decisions_.front().last_step + 1) {
@@ -145,6 +153,26 @@ absl::StatusOr<std::vector<proto::CompressionPolicy>> PolicyPublisher::Later(
   return policies;
 }
 
+// nullptr: everything was raw, or it is forgotten.
+const proto::CompressionPolicy* PolicyPublisher::InForce(int64_t step) const {
+  const auto newest = std::find_if(
+      published_.rbegin(), published_.rend(),
+      [&](const proto::CompressionPolicy& policy) { return policy.effective_step() <= step; });
+  return newest == published_.rend() ? nullptr : &*newest;
+}
+
+absl::Status PolicyPublisher::Prepare(int64_t total_steps, proto::WindowStatistics& window) {
+  const proto::CompressionPolicy* const in_force = InForce(window.last_step());
+  if (compression_.error_correction() == "on" && in_force != nullptr) {
+    correction_.Apply(*in_force, window);
+  }
+  if (compression_.alpha_schedule().empty()) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const AlphaSchedule schedule,
+                          AlphaSchedule::Parse(compression_.alpha_schedule()));
+  window.set_alpha(schedule.At(EffectiveStep(compression_, window.last_step()), total_steps));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::optional<proto::CompressionPolicy>> PolicyPublisher::OnWindow(
     const proto::WindowStatistics& window) {
   if (window.window() <= last_window_) {
@@ -177,6 +205,7 @@ std::optional<proto::PolicyState> PolicyPublisher::SaveState(Step next_step) con
   state.set_decided_window(newest->window);
   state.set_changes(newest->changes);
   state.set_maker(newest->maker);
+  state.mutable_error_ratios()->Assign(newest->error_ratios.begin(), newest->error_ratios.end());
   for (const proto::CompressionPolicy& policy : published_) {
     if (policy.version() > newest->version) break;
     if (policy.effective_step() <= next_step.value) {
@@ -199,6 +228,7 @@ absl::Status PolicyPublisher::RestoreState(const proto::PolicyState& state) {
         absl::StrCat("policy state: plan ", policy.version(), " after plan ", version));
   }
   SLUICE_RETURN_IF_ERROR(Annotate(maker_->RestoreState(state.maker()), "policy state"));
+  correction_.Restore(state.error_ratios());
   published_.clear();
   if (state.policy().version() > 0) published_.push_back(state.policy());
   published_.insert(published_.end(), state.pending().begin(), state.pending().end());
@@ -208,8 +238,8 @@ absl::Status PolicyPublisher::RestoreState(const proto::PolicyState& state) {
   decisions_.clear();
   if (state.decided_window() == kNoDecision) return absl::OkStatus();
   const int64_t last_step = (last_window_ + 1) * compression_.window_steps() - 1;
-  decisions_.push_back(
-      {state.decided_window(), last_step, current_.version(), changes_, state.maker()});
+  decisions_.push_back({state.decided_window(), last_step, current_.version(), changes_,
+                        state.maker(), correction_.ratios()});
   return absl::OkStatus();
 }
 

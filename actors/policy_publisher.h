@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "policies/compression/compression_policy.h"
+#include "policies/compression/error_correction.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/job.pb.h"
 #include "proto/policy.pb.h"
@@ -22,6 +23,9 @@ namespace sluice {
 /// Whether the job's policy measures gradients, so that workers accumulate windows and a profiler is needed.
 /// Starts no plugin. \error as PolicyNeedsErrors
 absl::StatusOr<bool> NeedsWindows(const proto::JobConfig& job);
+
+/// How many profilers the job gets: world.profilers if it needs windows, else none. \error as NeedsWindows
+absl::StatusOr<int> ProfilersOf(const proto::JobConfig& job);
 
 /// What a rank must know before it begins a step, so that all ranks switch plans at the same, predictable one.
 inline constexpr int64_t kNoDecision = -2;       ///< nothing yet
@@ -57,6 +61,11 @@ class PolicyPublisher {
   /// The plans that are known before training and follow the initial one, ascending; each takes effect at its
   /// own step. Empty unless the policy plays a recording. \pre Initial was called
   absl::StatusOr<std::vector<proto::CompressionPolicy>> Later(const proto::WindowStatistics& sizes);
+
+  /// Fills in what the plan for a window depends on beside what was measured: alpha, if it is scheduled, and errors as
+  /// corrected by what was lost, if the job says so. Once, before OnWindow.
+  /// \param total_steps  of the job as it is known now; 0 = it is not
+  absl::Status Prepare(int64_t total_steps, proto::WindowStatistics& window);
 
   /// The plan for a measured window; nullopt when every layer's choice stays as it is, and, with a warning, when
   /// the policy has none this time (kUnavailable).
@@ -101,11 +110,13 @@ class PolicyPublisher {
     uint32_t version = 0;    // newest published
     int changes = 0;
     std::string maker;
+    std::vector<double> error_ratios;
   };
 
   absl::StatusOr<std::optional<proto::CompressionPolicy>> PublishFirst(
       const proto::WindowStatistics& sizes, int64_t step);
   void Remember(int64_t window, int64_t last_step);
+  const proto::CompressionPolicy* InForce(int64_t step) const;
   absl::StatusOr<std::optional<proto::CompressionPolicy>> Publish(
       CompressionPolicyMaker& maker, const proto::WindowStatistics& window, int64_t effective_step);
 
@@ -113,6 +124,7 @@ class PolicyPublisher {
   int world_size_;
   std::unique_ptr<CompressionPolicyMaker> maker_;
   Clock clock_;
+  ErrorCorrection correction_;
   proto::CompressionPolicy current_;
   int64_t last_window_ = -1;
   int changes_ = 0;

@@ -93,12 +93,18 @@ proto::WindowStatistics WindowProfiler::Measure(const WindowSnapshot& snapshot) 
   proto::WindowStatistics measured = sizes_;
   measured.set_window(snapshot.window);
   measured.set_last_step(snapshot.last_step.value);
-  for (int i = 0; i < measured.layers_size(); ++i) {
-    proto::LayerStatistics& layer = *measured.mutable_layers(i);
+  measured.clear_layers();
+  for (int i = 0; i < sizes_.layers_size(); ++i) {
     const std::vector<float>& values = snapshot.tensors[i];
+    if (values.empty()) continue;
+    proto::LayerStatistics& layer = *measured.add_layers();
+    layer = sizes_.layers(i);
     double squared_norm = 0;
     for (float v : values) squared_norm += static_cast<double>(v) * v;
     layer.set_squared_norm(squared_norm);
+    if (!snapshot.lost_squared.empty() && snapshot.lost_squared[i] > 0) {
+      layer.set_lost_squared_error(snapshot.lost_squared[i]);
+    }
     if (!layer.eligible()) continue;
     const std::vector<double> errors = OptionErrors(codecs_[i], values, rows_[i]);
     for (int k = 0; k < layer.options_size(); ++k) {

@@ -30,7 +30,8 @@ class WindowProfiler {
   std::vector<CodecConfig> Codecs() const;
 
   /// Sizes, and the errors of every option on the snapshot's tensors, from as few passes over a tensor
-  /// as possible: one per family. Those of low rank leave out how factors are rounded.
+  /// as possible: one per family. Those of low rank leave out how factors are rounded. Layers of other
+  /// profilers, whose tensors are empty, are left out.
   proto::WindowStatistics Measure(const WindowSnapshot& snapshot) const;
 
  private:

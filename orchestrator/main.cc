@@ -35,7 +35,7 @@ const std::vector<Subcommand>& Subcommands() {
   static const auto* const all = new std::vector<Subcommand>{
       {"run",
        "[-np N] [--set key=value ...] JOB | [JOB] -- PROGRAM [arguments]",
-       "train: launch coordinator, workers and profiler, here or on several hosts",
+       "train: launch coordinator, workers and profilers, here or on several hosts",
        "  orchestrator run -np 4 examples/fashion_mnist.yaml\n"
        "  orchestrator run -np 4 --set compression.policy=none --set training.seed=7 JOB.yaml\n"
        "  orchestrator run -np 2 --json JOB.yaml | tail -1 | python3 -m json.tool\n"
@@ -50,6 +50,7 @@ const std::vector<Subcommand>& Subcommands() {
         "num_proc",
         "min_np",
         "max_np",
+        "profilers",
         "reset_limit",
         "max_restarts",
         "elastic_timeout",

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "comm/reducer/residual_samples.h"
 
 namespace sluice {
 namespace {
@@ -403,6 +404,20 @@ std::vector<float> BucketCodec::Residual(int tensor) const {
   if (residual.empty()) return std::vector<float>(elements, 0.0f);
   const auto part = residual.subspan(static_cast<size_t>(place.offset), elements);
   return std::vector<float>(part.begin(), part.end());
+}
+
+void BucketCodec::SampleResidual(int tensor, int64_t window, absl::Span<float> out) const {
+  const absl::Span<const float> residual = residual_.span();
+  if (residual.empty()) {
+    std::fill(out.begin(), out.end(), 0.0f);
+    return;
+  }
+  const int64_t offset = layout_.places()[tensor].offset;
+  for (size_t k = 0; k < out.size(); ++k) {
+    out[k] = residual[static_cast<size_t>(offset +
+                                          SampledElement(window, tensor, static_cast<int64_t>(k),
+                                                         layout_.tensors()[tensor].elements))];
+  }
 }
 
 void BucketCodec::Save(ReducerState& state, SavedFactors& factors) const {

@@ -89,6 +89,8 @@ class BucketCodec : public ChunkCodec {
 
   /// Of tensor `tensor` of the layout; zeros where nothing was lost.
   std::vector<float> Residual(int tensor) const;
+  /// The same at the elements that residual_samples.h names for the window. \pre out has room for them
+  void SampleResidual(int tensor, int64_t window, absl::Span<float> out) const;
 
   /// Low-rank warm state that has been saved, by place in the bucket; it must outlive the
   /// ReducerState that borrows it.

@@ -36,9 +36,9 @@ BucketReducer::BucketReducer(const Reducer::Options& options, const BucketLayout
       transport_(transport),
       board_(board),
       windows_(options.window_steps > 0 && options.world_size > 1
-                   ? std::make_optional<SnapshotSender>(layout, transport.self(),
-                                                        Rank(options.world_size),
-                                                        options.window_steps, options.window_decay)
+                   ? std::make_optional<SnapshotSender>(
+                         layout, transport.self(), Rank(options.world_size), options.window_steps,
+                         options.window_decay, transport.peers() - options.world_size)
                    : std::nullopt),
       links_(options.world_size),
       step_(options.first_step - 1),
@@ -202,16 +202,24 @@ ReductionStats BucketReducer::Conclude() {
 }
 
 void BucketReducer::EndStep() {
-  if (windows_ && !profiler_lost_) KeepProfiler(windows_->EndStep(step_, transport_));
+  if (!windows_) return;
+  if (windows_->EndsWindow(step_)) {
+    const int64_t window = step_.value / options_.window_steps;
+    for (size_t t = 0; t < layout_.tensors().size(); ++t) {
+      const int tensor = static_cast<int>(t);
+      codecs_[static_cast<size_t>(layout_.places()[t].bucket)].SampleResidual(
+          tensor, window, windows_->samples(tensor));
+    }
+  }
+  KeepProfilers(windows_->EndStep(step_, transport_));
 }
 
-void BucketReducer::AwaitWindow() { KeepProfiler(windows_->AwaitLeave(transport_)); }
+void BucketReducer::AwaitWindow() { KeepProfilers(windows_->AwaitLeave(transport_)); }
 
-void BucketReducer::KeepProfiler(const absl::Status& sent) {
+void BucketReducer::KeepProfilers(const absl::Status& sent) {
   if (sent.ok()) return;
-  profiler_lost_ = true;
-  SLUICE_LOG(Warning, "no more windows for the profiler after ", ToString(step_),
-             ", the plan stays as it is: ", sent.message());
+  SLUICE_LOG(Warning, "no more windows for that profiler after ", ToString(step_),
+             ", its layers are planned by what is known of them: ", sent.message());
 }
 
 absl::Status BucketReducer::Mean(Step step, int number, absl::Span<float> data) {
@@ -273,7 +281,7 @@ absl::Status BucketReducer::LoadState(absl::string_view bytes, int64_t decided_w
   for (BucketCodec& codec : codecs_) SLUICE_RETURN_IF_ERROR(codec.Load(state));
   if (!windows_) return absl::OkStatus();
   SLUICE_RETURN_IF_ERROR(windows_->Load(state));
-  KeepProfiler(windows_->SendAgain(decided_window, transport_));
+  KeepProfilers(windows_->SendAgain(decided_window, transport_));
   return absl::OkStatus();
 }
 

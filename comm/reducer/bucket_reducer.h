@@ -82,11 +82,11 @@ class BucketReducer {
   /// By bucket; `ready` and `exposed` are not filled in.
   absl::Span<BucketTimes> bucket_times() { return absl::MakeSpan(times_); }
 
-  /// Hands the window over when it is complete. A profiler that cannot be reached is given up.
+  /// Hands the window over when it is complete. Profilers that cannot be reached are given up.
   void EndStep();
 
-  /// Whether a window is on its way to the profiler: nothing moves it but this thread.
-  bool window_leaving() const { return windows_ && windows_->leaving() && !profiler_lost_; }
+  /// Whether a window is on its way to a profiler: nothing moves it but this thread.
+  bool window_leaving() const { return windows_ && windows_->leaving(); }
   /// Waits until it has left, or Transport::Wake. \pre window_leaving()
   void AwaitWindow();
 
@@ -119,7 +119,7 @@ class BucketReducer {
   Slot& slot_of(int bucket) { return slots_[bucket % kMostInFlight]; }
   Slot& in_order(int position);
 
-  void KeepProfiler(const absl::Status& sent);
+  void KeepProfilers(const absl::Status& sent);
   void PostWait();
   void StartExchange(Slot& slot, uint32_t exchange);
   absl::StatusOr<std::optional<int>> AfterProgress(Slot& slot, const absl::Status& outcome);
@@ -131,7 +131,6 @@ class BucketReducer {
   Transport& transport_;
   WaitBoard& board_;
   std::optional<SnapshotSender> windows_;
-  bool profiler_lost_ = false;
   LinkModel links_;
   std::deque<BucketCodec> codecs_;  // by bucket; a deque: they do not move
   std::array<Slot, kMostInFlight> slots_;

@@ -89,7 +89,7 @@ class Reducer {
     /// Steps with `not_finite` are passed over: after one, residuals are as if it had not been. Takes
     /// memory for a second residual. Otherwise such a step is the last one that makes sense.
     bool skip_not_finite = false;
-    /// Window accumulation for the profiler, peer number `world_size` of the transport
+    /// Window accumulation for the profilers, the peers of the transport from `world_size` on
     /// (window_snapshot.h); 0 = off. Window w covers steps [w * n, (w + 1) * n), n = window_steps.
     /// A profiler that is lost costs a warning; training goes on.
     int64_t window_steps = 0;

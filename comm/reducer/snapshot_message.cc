@@ -50,11 +50,12 @@ absl::StatusOr<SnapshotHeader> ReadSnapshotHeader(absl::Span<const std::byte> me
   }
   const auto floats = LoadLittleEndian<uint64_t>(message.data() + 24);
   const size_t payload = message.size() - kSnapshotHeaderBytes;
-  if (payload % sizeof(float) != 0 || floats != payload / sizeof(float)) {
+  if (payload % sizeof(float) != 0 || floats > payload / sizeof(float)) {
     return absl::DataLossError(absl::StrCat("snapshot says ", floats, " floats, but ", payload,
                                             " bytes follow its header"));
   }
   header.floats = static_cast<int64_t>(floats);
+  header.samples = static_cast<int64_t>(payload / sizeof(float) - floats);
   return header;
 }
 

@@ -18,13 +18,16 @@ namespace sluice {
 ///     16      8      last step of the window
 ///     24      8      n, floats that follow
 ///     32      4 n    fp32: for each bucket, the accumulator of the sender's chunk, divided by the
-///                    sum of the weights
+///                    sum of the weights, without the tensors of other profilers
+///     32+4n   4 m    fp32: samples of the sender's residuals after the last step, tensor after tensor
+///                    (residual_samples.h)
 ///
 /// All little-endian.
 struct SnapshotHeader {
   int64_t window = 0;
   Step last_step;
   int64_t floats = 0;
+  int64_t samples = 0;  ///< the rest of the message
 };
 
 inline constexpr size_t kSnapshotHeaderBytes = 32;

@@ -7,24 +7,66 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "comm/reducer/float_loops.h"
+#include "comm/reducer/profiler_shards.h"
+#include "comm/reducer/residual_samples.h"
 #include "comm/reducer/window_snapshot.h"
 
 namespace sluice {
+namespace {
 
-SnapshotSender::SnapshotSender(const BucketLayout& layout, Rank self, Rank profiler,
-                               int64_t window_steps, double decay)
+size_t MessageBytes(int64_t floats) {
+  return kSnapshotHeaderBytes + static_cast<size_t>(floats) * sizeof(float);
+}
+
+int64_t FloatsOf(const std::vector<ElementRange>& ranges) {
+  int64_t floats = 0;
+  for (const ElementRange& range : ranges) floats += range.size();
+  return floats;
+}
+
+void WarnOfDrop(int64_t window, int64_t profiler) {
+  SLUICE_LOG(Warning, "window ", window, " is dropped: profiler ", profiler,
+             " has not taken the one before yet");
+}
+
+}  // namespace
+
+SnapshotSender::SnapshotSender(const BucketLayout& layout, Rank self, Rank first_profiler,
+                               int64_t window_steps, double decay, int profilers)
     : layout_(layout),
       self_(self),
-      profiler_(profiler),
       window_steps_(window_steps),
-      decay_(static_cast<float>(decay)) {
+      decay_(static_cast<float>(decay)),
+      shares_(static_cast<size_t>(profilers)) {
+  const std::vector<int> owners = ProfilerShards(layout, profilers);
+  for (int i = 0; i < profilers; ++i) shares_[i].profiler = first_profiler + i;
   int64_t floats = 0;
   for (const BucketLayout::Bucket& bucket : layout.buckets()) {
+    const BucketLayout::Chunk& mine = bucket.chunks[self.value];
     offsets_.push_back(floats);
-    floats += bucket.chunks[self.value].range.size();
+    for (const std::vector<Piece>& segment : mine.segments) {
+      for (const Piece& piece : segment) {
+        const int64_t begin = floats + piece.bucket_offset - mine.range.begin;
+        shares_[owners[piece.tensor]].ranges.push_back({begin, begin + piece.in_tensor.size()});
+      }
+    }
+    floats += mine.range.size();
   }
   accumulator_.resize(floats);
-  message_.resize(kSnapshotHeaderBytes + floats * sizeof(float));
+  for (Share& share : shares_) share.floats = FloatsOf(share.ranges);
+  int64_t samples = 0;
+  for (size_t t = 0; t < owners.size(); ++t) {
+    const int64_t count = ResidualSamples(layout.tensors()[t]);
+    sample_offsets_.push_back(samples);
+    shares_[owners[t]].ranges.push_back({floats + samples, floats + samples + count});
+    samples += count;
+  }
+  sample_offsets_.push_back(samples);
+  samples_.resize(samples);
+  message_.resize(MessageBytes(floats + samples));
+  leaving_.reserve(shares_.size());
+  if (profilers == 1) return;
+  for (Share& share : shares_) share.message.resize(MessageBytes(FloatsOf(share.ranges)));
 }
 
 absl::Span<float> SnapshotSender::accumulated(int bucket, int64_t offset, size_t size) {
@@ -49,51 +91,97 @@ void SnapshotSender::AddMore(int bucket, int64_t offset, float scale,
   sluice::Add(scale, more, accumulated(bucket, offset, more.size()));
 }
 
+absl::Span<float> SnapshotSender::samples(int tensor) {
+  const auto begin = static_cast<size_t>(sample_offsets_[tensor]);
+  return absl::MakeSpan(samples_).subspan(begin,
+                                          static_cast<size_t>(sample_offsets_[tensor + 1]) - begin);
+}
+
+bool SnapshotSender::leaving() const {
+  return std::any_of(shares_.begin(), shares_.end(),
+                     [](const Share& share) { return share.in_flight.has_value(); });
+}
+
+absl::Status SnapshotSender::Retire(Share& share, const absl::Status& outcome) {
+  share.in_flight.reset();
+  if (outcome.ok()) return outcome;
+  share.lost = true;
+  return Annotate(outcome, absl::StrCat("window for profiler ", &share - shares_.data()));
+}
+
 absl::Status SnapshotSender::RetireFinished(Transport& transport) {
-  if (!in_flight_) return absl::OkStatus();
-  const std::optional<absl::Status> outcome = transport.Test(*in_flight_);
-  if (!outcome) return absl::OkStatus();
-  in_flight_.reset();
-  return *outcome;
+  absl::Status first;
+  for (Share& share : shares_) {
+    if (!share.in_flight) continue;
+    const std::optional<absl::Status> outcome = transport.Test(*share.in_flight);
+    if (outcome) first.Update(Retire(share, *outcome));
+  }
+  return first;
 }
 
 absl::Status SnapshotSender::AwaitLeave(Transport& transport) {
-  (void)transport.WaitAny({*in_flight_}, absl::InfiniteFuture());
+  leaving_.clear();
+  for (const Share& share : shares_) {
+    if (share.in_flight) leaving_.push_back(*share.in_flight);
+  }
+  (void)transport.WaitAny(leaving_, absl::InfiniteFuture());
   return RetireFinished(transport);
 }
 
 absl::Status SnapshotSender::EndStep(Step step, Transport& transport) {
-  SLUICE_RETURN_IF_ERROR(RetireFinished(transport));
-  const bool ends = (step.value + 1) % window_steps_ == 0;
+  absl::Status retired = RetireFinished(transport);
+  const bool ends = EndsWindow(step);
   if (std::exchange(spoiled_, false)) {
     window_ = -1;  // the next step's Add starts from zero
     if (ends) SLUICE_LOG(Warning, "a window is dropped: ", ToString(step), " is not finite");
-    return absl::OkStatus();
+    return retired;
   }
   weight_ = weight_ * decay_ + 1;
-  if (!ends) return absl::OkStatus();
+  if (!ends) return retired;
 
   const int64_t window = window_;
   window_ = -1;
-  if (in_flight_) {
-    SLUICE_LOG(Warning, "window ", window,
-               " is dropped: the profiler has not taken the one before yet");
-    return absl::OkStatus();
+  if (shares_.size() == 1 && leaving()) {  // with message_
+    WarnOfDrop(window, 0);
+    return retired;
   }
   Scale(static_cast<float>(1 / weight_), absl::MakeSpan(accumulator_));
   WriteSnapshotHeader({window, step, static_cast<int64_t>(accumulator_.size())},
                       absl::MakeSpan(message_));
   static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "floats are copied as they are");
-  if (!accumulator_.empty()) {
-    std::memcpy(message_.data() + kSnapshotHeaderBytes, accumulator_.data(),
-                accumulator_.size() * sizeof(float));
+  std::byte* out = message_.data() + kSnapshotHeaderBytes;
+  for (const std::vector<float>* part : {&accumulator_, &samples_}) {
+    if (part->empty()) continue;
+    std::memcpy(out, part->data(), part->size() * sizeof(float));
+    out += part->size() * sizeof(float);
   }
   message_window_ = window;
-  return SendMessage(transport);
+  retired.Update(SendMessages(transport));
+  return retired;
 }
 
-absl::Status SnapshotSender::SendMessage(Transport& transport) {
-  in_flight_ = transport.Send(profiler_, kSnapshotTag, message_);
+// Each profiler its part of message_.
+absl::Status SnapshotSender::SendMessages(Transport& transport) {
+  for (Share& share : shares_) {
+    if (share.lost) continue;
+    if (share.in_flight) {
+      WarnOfDrop(message_window_, &share - shares_.data());
+      continue;
+    }
+    if (shares_.size() > 1) {
+      WriteSnapshotHeader(
+          {message_window_, Step((message_window_ + 1) * window_steps_ - 1), share.floats},
+          absl::MakeSpan(share.message));
+      size_t at = kSnapshotHeaderBytes;
+      for (const ElementRange& range : share.ranges) {
+        const size_t bytes = static_cast<size_t>(range.size()) * sizeof(float);
+        std::memcpy(share.message.data() + at, message_.data() + MessageBytes(range.begin), bytes);
+        at += bytes;
+      }
+    }
+    share.in_flight =
+        transport.Send(share.profiler, kSnapshotTag, shares_.size() > 1 ? share.message : message_);
+  }
   return RetireFinished(transport);
 }
 
@@ -131,19 +219,24 @@ absl::Status SnapshotSender::Load(const ReducerState& state) {
   }
   if (state.sent_window.empty()) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(const SnapshotHeader header, ReadSnapshotHeader(state.sent_window));
-  if (state.sent_window.size() != message_.size()) {
+  const size_t without_samples = MessageBytes(static_cast<int64_t>(accumulator_.size()));
+  if (header.floats != static_cast<int64_t>(accumulator_.size()) ||
+      // Versions that took no samples wrote none.
+      (state.sent_window.size() != message_.size() &&
+       state.sent_window.size() != without_samples)) {
     return absl::DataLossError(absl::StrCat("reducer state: window's message of ",
                                             state.sent_window.size(), " bytes, expected ",
                                             message_.size()));
   }
   if (header.last_step.value + 1 != (header.window + 1) * window_steps_) return absl::OkStatus();
+  std::fill(message_.begin(), message_.end(), std::byte{0});
   std::copy(state.sent_window.begin(), state.sent_window.end(), message_.begin());
   message_window_ = header.window;
   return absl::OkStatus();
 }
 
 absl::Status SnapshotSender::SendAgain(int64_t decided, Transport& transport) {
-  return message_window_ > decided ? SendMessage(transport) : absl::OkStatus();
+  return message_window_ > decided ? SendMessages(transport) : absl::OkStatus();
 }
 
 }  // namespace sluice

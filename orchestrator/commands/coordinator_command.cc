@@ -155,8 +155,8 @@ int CoordinatorCommand(const CommandLine&) {
     std::fprintf(stderr, "orchestrator coordinator: --port %d: expected 0 to 65535\n", port);
     return kExitUsage;
   }
-  auto needs_windows = NeedsWindows(*job);
-  if (!needs_windows.ok()) return ExitCodeFor(needs_windows.status());
+  auto profilers = ProfilersOf(*job);
+  if (!profilers.ok()) return ExitCodeFor(profilers.status());
 
   ConsoleReporter::Options console;
   console.job = *job;
@@ -196,7 +196,7 @@ int CoordinatorCommand(const CommandLine&) {
   options.state.self = ThisProcess(proto::ROLE_UNSPECIFIED);
   options.state.job = *job;
   options.state.recovering = absl::GetFlag(FLAGS_recover);
-  options.state.profilers = *needs_windows ? 1 : 0;
+  options.state.profilers = *profilers;
   options.state.start_timeout = absl::Seconds(absl::GetFlag(FLAGS_start_timeout));
   options.stop_reason = LauncherGone;
   options.bind_host = absl::GetFlag(FLAGS_bind);

@@ -25,10 +25,10 @@ HostPool::Options PoolOptions(const Launch& launch, bool discovers) {
   return options;
 }
 
-// Of "rank 3"; -1 for all others.
-int SlotOf(absl::string_view name) {
+// Of "rank 3", with `kind` "rank "; -1 for all others.
+int SlotOf(absl::string_view kind, absl::string_view name) {
   int slot = -1;
-  return absl::ConsumePrefix(&name, "rank ") && absl::SimpleAtoi(name, &slot) ? slot : -1;
+  return absl::ConsumePrefix(&name, kind) && absl::SimpleAtoi(name, &slot) ? slot : -1;
 }
 
 int64_t SlotsOf(const std::vector<HostSlots>& hosts) {
@@ -83,7 +83,9 @@ ElasticRoster::ElasticRoster(Launch* launch, std::unique_ptr<DiscoveryScript> sc
       pool_(PoolOptions(*launch, script != nullptr), launch->hosts, launch->placements),
       script_(std::move(script)),
       files_(files) {
-  launch_->profiler_host = launch_->ProfilerHost();  // rank 0 may move
+  for (int slot = 0; slot < launch_->profilers; ++slot) {
+    launch_->profiler_hosts[slot] = launch_->ProfilerHost(slot);  // ranks may move
+  }
 }
 
 std::optional<ChildSpec> ElasticRoster::SpecOf(const std::string& kind, int slot) {
@@ -107,24 +109,25 @@ std::optional<ChildSpec> ElasticRoster::SpecOf(const std::string& kind, int slot
 }
 
 void ElasticRoster::OnEnded(const std::string& name, int status, bool again) {
-  const int slot = SlotOf(name);
-  if (slot < 0) {
-    profiler_is_gone_ = profiler_is_gone_ || (profiler_leaves_ && !again && name != "coordinator");
+  if (const int profiler = SlotOf("profiler ", name); profiler >= 0) {
+    if (profilers_leave_.count(profiler) > 0 && !again) profilers_are_gone_.insert(profiler);
     return;
   }
+  const int slot = SlotOf("rank ", name);
+  if (slot < 0) return;
   const auto said = pool_.OnEnded(slot, again ? HostPool::End::kFailed : HostPool::End::kLeft,
                                   DescribeWaitStatus(status), absl::Now());
   if (said.has_value()) SLUICE_LOG(Warning, *said);
 }
 
 std::optional<ChildSpec> ElasticRoster::Again(const std::string& name) {
-  const int slot = SlotOf(name);
-  if (slot < 0) {
+  if (const int profiler = SlotOf("profiler ", name); profiler >= 0) {
     const int host = pool_.FirstUsable(absl::Now());
     if (host < 0) return std::nullopt;
-    if (!pool_.listed(launch_->ProfilerHost())) launch_->profiler_host = host;
-    return SpecOf("profiler", 0);
+    if (!pool_.listed(launch_->ProfilerHost(profiler))) launch_->profiler_hosts[profiler] = host;
+    return SpecOf("profiler", profiler);
   }
+  const int slot = SlotOf("rank ", name);
   if (!pool_.Place(slot, absl::Now())) {
     if (waiting_.insert(slot).second) {
       SLUICE_LOG(Warning, name, " waits for a place: there is no free slot on hosts ",
@@ -182,17 +185,18 @@ void ElasticRoster::LookForHosts() {
 }
 
 // Its host may be removed like a worker's.
-void ElasticRoster::MoveProfiler(Supervisor& supervisor) {
-  if (launch_->profilers == 0) return;
-  if (!profiler_leaves_ && !pool_.listed(launch_->ProfilerHost())) {
-    // One that waits to be started again is moved then.
-    profiler_leaves_ = supervisor.Retire("profiler 0", kLeaveMargin);
+void ElasticRoster::MoveProfiler(int slot, Supervisor& supervisor) {
+  if (profilers_leave_.count(slot) == 0 && !pool_.listed(launch_->ProfilerHost(slot)) &&
+      // One that waits to be started again is moved then.
+      supervisor.Retire(absl::StrCat("profiler ", slot), kLeaveMargin)) {
+    profilers_leave_.insert(slot);
   }
   const int host = pool_.FirstUsable(absl::Now());
-  if (!profiler_is_gone_ || host < 0) return;
-  profiler_leaves_ = profiler_is_gone_ = false;
-  launch_->profiler_host = host;
-  if (const std::optional<ChildSpec> spec = SpecOf("profiler", 0)) {
+  if (profilers_are_gone_.count(slot) == 0 || host < 0) return;
+  profilers_leave_.erase(slot);
+  profilers_are_gone_.erase(slot);
+  launch_->profiler_hosts[slot] = host;
+  if (const std::optional<ChildSpec> spec = SpecOf("profiler", slot)) {
     const absl::Status started = supervisor.Start(*spec);
     if (!started.ok()) SLUICE_LOG(Error, started.message());
   }
@@ -225,7 +229,7 @@ void ElasticRoster::OnTick(Supervisor& supervisor) {
       (void)pool_.OnEnded(slot, HostPool::End::kLeft, "cannot be started", now);
     }
   }
-  MoveProfiler(supervisor);
+  for (int slot = 0; slot < launch_->profilers; ++slot) MoveProfiler(slot, supervisor);
   if (const std::string nobody = pool_.TakeNobodyLeft(now); !nobody.empty()) {
     SLUICE_LOG(Error, nobody, ". The job ends when fewer than --min-np workers are left for ",
                launch_->job.world().elastic_timeout_seconds(), " s (--elastic-timeout)");

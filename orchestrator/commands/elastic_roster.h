@@ -33,7 +33,7 @@ class ElasticRoster : public Roster {
  private:
   void LookForHosts();
   void TakeOver(DiscoveredHosts found);
-  void MoveProfiler(Supervisor& supervisor);
+  void MoveProfiler(int slot, Supervisor& supervisor);
   std::optional<ChildSpec> SpecOf(const std::string& kind, int slot);
 
   Launch* const launch_;
@@ -41,11 +41,11 @@ class ElasticRoster : public Roster {
   const std::unique_ptr<DiscoveryScript> script_;
   OutputFiles* const files_;
   std::unique_ptr<CoordinatorLine> line_;
-  std::string failing_;         // what the script's last run failed with, empty: it did not
-  std::set<std::string> told_;  // lines and hosts that were complained of
-  std::set<int> waiting_;       // slots whose wait for a place was told
-  bool profiler_leaves_ = false;
-  bool profiler_is_gone_ = false;  // and another one is to be started
+  std::string failing_;               // what the script's last run failed with, empty: it did not
+  std::set<std::string> told_;        // lines and hosts that were complained of
+  std::set<int> waiting_;             // slots whose wait for a place was told
+  std::set<int> profilers_leave_;     // slots
+  std::set<int> profilers_are_gone_;  // of these: others are to be started
 };
 
 /// The hosts that `script` names, once they have slots for `workers`, or after `patience` for `least`.

@@ -7,6 +7,9 @@ ABSL_FLAG(int32_t, num_proc, 0, "the same as -np");
 ABSL_FLAG(int32_t, min_np, 0,
           "elastic: go on with as few workers as this (default: world.min_size of the job file)");
 ABSL_FLAG(int32_t, max_np, 0, "elastic: never use more workers than this");
+ABSL_FLAG(int32_t, profilers, 0,
+          "processes that measure gradients for the planner, each a part of the layers (default: "
+          "world.profilers of the job file)");
 ABSL_FLAG(int32_t, reset_limit, 0, "elastic: end after this many changes of membership");
 ABSL_FLAG(int32_t, max_restarts, -1, "elastic: start dead workers again so often, over all");
 ABSL_FLAG(double, elastic_timeout, 0, "elastic: seconds to wait for enough workers");

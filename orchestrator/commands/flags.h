@@ -12,6 +12,7 @@ ABSL_DECLARE_FLAG(int32_t, np);
 ABSL_DECLARE_FLAG(int32_t, num_proc);
 ABSL_DECLARE_FLAG(int32_t, min_np);
 ABSL_DECLARE_FLAG(int32_t, max_np);
+ABSL_DECLARE_FLAG(int32_t, profilers);
 ABSL_DECLARE_FLAG(int32_t, reset_limit);
 ABSL_DECLARE_FLAG(int32_t, max_restarts);
 ABSL_DECLARE_FLAG(double, elastic_timeout);

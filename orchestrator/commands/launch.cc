@@ -59,7 +59,7 @@ std::vector<std::string> Argv(const Launch& launch, const std::string& subcomman
 std::string LauncherPid() { return absl::StrCat("--launcher-pid=", getpid()); }
 
 int HostIndex(const Launch& launch, const std::string& kind, int slot) {
-  return kind == "worker" ? launch.placements[slot].host : launch.ProfilerHost();
+  return kind == "worker" ? launch.placements[slot].host : launch.ProfilerHost(slot);
 }
 
 std::string CurrentDirectory() {
@@ -102,6 +102,14 @@ absl::StatusOr<ChildSpec> OnOtherHost(const Launch& launch, const std::string& h
 }
 
 }  // namespace
+
+int Launch::ProfilerHost(int slot) const {
+  const auto moved = profiler_hosts.find(slot);
+  if (moved != profiler_hosts.end()) return moved->second;
+  const size_t ranks = placements.size();
+  return placements[static_cast<size_t>(slot % profilers) * ranks / static_cast<size_t>(profilers)]
+      .host;
+}
 
 bool Launch::all_local() const {
   return std::all_of(placements.begin(), placements.end(),

@@ -39,7 +39,7 @@ struct Launch {
     int size = 0;            ///< workers at its start; 0 = world.size
   };
   std::map<int, Incarnation> incarnations;  ///< by slot, where they are others than of the start
-  int profiler_host = -1;                   ///< index; -1 = that of rank 0
+  std::map<int, int> profiler_hosts;        ///< by slot, where they are others than of the start
   Reach reach = Reach::kSsh;
   SshOptions ssh;
   std::string srun;                            ///< path
@@ -55,7 +55,8 @@ struct Launch {
   bool all_local() const;
   /// Whether nothing of the job leaves this host.
   bool one_host() const;
-  int ProfilerHost() const { return profiler_host >= 0 ? profiler_host : placements[0].host; }
+  /// Profilers are spread over the ranks; the first one is beside rank 0.
+  int ProfilerHost(int slot) const;
 };
 
 /// Whether `host` is this machine, so that its processes are started directly.
@@ -94,7 +95,7 @@ absl::Status PrepareRunDirectory(Launch& launch);
 ChildSpec CoordinatorSpec(const Launch& launch, int announce_fd);
 
 /// \param kind         "worker" or "profiler"
-/// \param slot         a worker's rank; its host is the one of its placement, a profiler's that of rank 0
+/// \param slot         a worker's rank; its host is the one of its placement, a profiler's Launch::ProfilerHost
 /// \param coordinator  HOST:PORT
 /// \error kInvalidArgument  too much for another host: see EncodeRemoteStart
 absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& kind, int slot,

@@ -109,6 +109,7 @@ absl::StatusOr<proto::JobConfig> JobOf(const Question& question,
 absl::Status Apply(const Question& question, const proto::JobConfig& job,
                    proto::WindowStatistics& window) {
   if (window.world_size() == 0) window.set_world_size(job.world().size());  // of an older version
+  SLUICE_RETURN_IF_ERROR(SetAlpha(job.compression(), &window));
   if (question.world_size) SLUICE_RETURN_IF_ERROR(SetWorldSize(*question.world_size, &window));
   return SetTimes(question.network, question.backward_seconds, &window);
 }

@@ -59,6 +59,7 @@ absl::StatusOr<Request> ReadRequest(const CommandLine& line) {
         std::pair("--num-proc", absl::GetFlag(FLAGS_num_proc)),
         std::pair("--min-np", absl::GetFlag(FLAGS_min_np)),
         std::pair("--max-np", absl::GetFlag(FLAGS_max_np)),
+        std::pair("--profilers", absl::GetFlag(FLAGS_profilers)),
         std::pair("--reset-limit", absl::GetFlag(FLAGS_reset_limit)),
         std::pair("--slots-per-host", absl::GetFlag(FLAGS_slots_per_host)),
         std::pair("--slots", absl::GetFlag(FLAGS_slots)),
@@ -159,12 +160,13 @@ absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
 }
 
 // Flags that are short for a key of the job file.
-void AddElasticSets(std::vector<std::string>& sets) {
+void AddFlagSets(std::vector<std::string>& sets) {
   const auto add = [&](const char* key, auto value) {
     sets.push_back(absl::StrCat(key, "=", value));
   };
   if (absl::GetFlag(FLAGS_min_np) > 0) add("world.min_size", absl::GetFlag(FLAGS_min_np));
   if (absl::GetFlag(FLAGS_max_np) > 0) add("world.max_size", absl::GetFlag(FLAGS_max_np));
+  if (absl::GetFlag(FLAGS_profilers) > 0) add("world.profilers", absl::GetFlag(FLAGS_profilers));
   if (absl::GetFlag(FLAGS_reset_limit) > 0)
     add("world.reset_limit", absl::GetFlag(FLAGS_reset_limit));
   if (absl::GetFlag(FLAGS_max_restarts) >= 0)
@@ -224,7 +226,7 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
   }
   std::vector<std::string> sets = line.sets;
   if (request.np > 0) sets.push_back(absl::StrCat("world.size=", request.np));
-  AddElasticSets(sets);
+  AddFlagSets(sets);
   SLUICE_ASSIGN_OR_RETURN(launch.job, ReadJob(request, sets));
   if (launch.job.world().size() < 1 && have_hosts && request.script == nullptr) {
     int64_t slots = 0;
@@ -254,8 +256,7 @@ absl::StatusOr<Launch> Plan(const Request& request, const CommandLine& line) {
     SLUICE_RETURN_IF_ERROR(LoadChaos(chaos, workers).status());
     SLUICE_ASSIGN_OR_RETURN(launch.chaos, AbsolutePath(chaos));
   }
-  SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(launch.job));
-  launch.profilers = needs_windows ? 1 : 0;
+  SLUICE_ASSIGN_OR_RETURN(launch.profilers, ProfilersOf(launch.job));
   launch.job_id = RandomId();
   SLUICE_ASSIGN_OR_RETURN(launch.self, OwnPath());
   launch.run_directory = RunDirectoryOf(

@@ -51,8 +51,7 @@ absl::StatusOr<Share> WorkOut(const CommandLine& line) {
   sets.push_back(absl::StrCat("world.size=", share.given.size));
   SLUICE_ASSIGN_OR_RETURN(const proto::JobConfig job, LoadJob(line.positional.front(), sets));
   SLUICE_ASSIGN_OR_RETURN(launch.job, WithProgram(job, line.after_dashes));
-  SLUICE_ASSIGN_OR_RETURN(const bool needs_windows, NeedsWindows(launch.job));
-  launch.profilers = needs_windows ? 1 : 0;
+  SLUICE_ASSIGN_OR_RETURN(launch.profilers, ProfilersOf(launch.job));
   launch.job_id = absl::GetFlag(FLAGS_job_id);
   if (launch.job_id.empty()) launch.job_id = share.point.job_id;
   if (launch.job_id.empty()) launch.job_id = RandomId();  // alone

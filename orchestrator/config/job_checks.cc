@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "orchestrator/config/nearest_word.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/schedule/phase_schedule.h"
 
 namespace sluice {
@@ -48,6 +49,26 @@ void CheckDrop(const proto::Compression& compression, const Origins& origins, Er
   errors.Add(OriginOf(origins, kFamilies),
              absl::StrCat(kFamilies, ": ", Named(origins, "compression.error_feedback", "off"),
                           " would lose what drop leaves out: turn it on, or leave drop out"));
+}
+
+// What a step lost is known from residuals.
+void CheckErrorCorrection(const proto::Compression& compression, const Origins& origins,
+                          ErrorList& errors) {
+  constexpr char kCorrection[] = "compression.error_correction";
+  if (compression.error_correction() != "on" || compression.error_feedback() == "on") return;
+  errors.Add(OriginOf(origins, kCorrection),
+             absl::StrCat(kCorrection, ": ", Named(origins, "compression.error_feedback", "off"),
+                          " keeps nothing of what was lost: turn it on, or this off"));
+}
+
+void CheckAlphaSchedule(const proto::Compression& compression, const Origins& origins,
+                        ErrorList& errors) {
+  constexpr char kSchedule[] = "compression.alpha_schedule";
+  if (compression.alpha_schedule().empty()) return;
+  const absl::Status status = AlphaSchedule::Parse(compression.alpha_schedule()).status();
+  if (!status.ok()) {
+    errors.Add(OriginOf(origins, kSchedule), absl::StrCat(kSchedule, ": ", status.message()));
+  }
 }
 
 // The parameters of the uniform codec, and what the policy can do with it.
@@ -253,6 +274,8 @@ void CheckJob(const proto::JobConfig& job, const std::map<std::string, std::stri
   }
   CheckUniformCodec(job.compression(), origins, errors);
   CheckDrop(job.compression(), origins, errors);
+  CheckErrorCorrection(job.compression(), origins, errors);
+  CheckAlphaSchedule(job.compression(), origins, errors);
   CheckData(job.data(), origins, errors);
   CheckTraining(job, origins, errors);
   CheckWorld(job.world(), origins, errors);

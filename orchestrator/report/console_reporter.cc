@@ -185,9 +185,11 @@ void ConsoleReporter::Progress(const ClusterStep& step, bool last) {
 
 void ConsoleReporter::OnPolicy(const proto::CompressionPolicy& policy) {
   Line(absl::StrFormat(
-      "policy v%d from step %d: %s/step predicted (uniform %s), solved in %.2f ms. %s",
+      "policy v%d from step %d: %s/step predicted (uniform %s)%s, solved in %.2f ms. %s",
       policy.version(), policy.effective_step(), BytesText(policy.predicted_bytes()),
-      BytesText(policy.uniform_bytes()), 1e3 * policy.solve_seconds(), policy.reason()));
+      BytesText(policy.uniform_bytes()),
+      policy.alpha() > 0 ? absl::StrFormat(", alpha %.3g", policy.alpha()) : "",
+      1e3 * policy.solve_seconds(), policy.reason()));
   if (options_.verbose) {
     std::fputs(PolicyTable(policy, policy_).c_str(), people_);
     std::fflush(people_);

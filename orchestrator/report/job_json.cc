@@ -231,6 +231,7 @@ std::string PolicyJson(const proto::CompressionPolicy& policy) {
   json["lower_bound_bytes"] = policy.lower_bound_bytes();
   json["error"] = policy.error();
   json["budget"] = policy.budget();
+  if (policy.alpha() > 0) json["alpha"] = policy.alpha();
   json["solve_seconds"] = policy.solve_seconds();
   json["reason"] = policy.reason();
   if (policy.has_exposed_seconds()) {
@@ -245,6 +246,19 @@ std::string PolicyJson(const proto::CompressionPolicy& policy) {
   return Dump(json);
 }
 
+std::string PlanEventJson(const proto::CompressionPolicy& policy) {
+  Json json;
+  json["event"] = "plan";
+  json["version"] = policy.version();
+  json["effective_step"] = policy.effective_step();
+  if (policy.alpha() > 0) json["alpha"] = policy.alpha();
+  json["predicted_bytes"] = policy.predicted_bytes();
+  json["error"] = policy.error();
+  json["budget"] = policy.budget();
+  json["reason"] = policy.reason();
+  return Dump(json);
+}
+
 std::string WindowJson(const proto::WindowStatistics& window) {
   Json json;
   json["window"] = window.window();
@@ -252,6 +266,7 @@ std::string WindowJson(const proto::WindowStatistics& window) {
   json["profile_seconds"] = window.profile_seconds();
   json["fixed_wire_bytes"] = window.fixed_wire_bytes();
   json["world_size"] = window.world_size();
+  if (window.alpha() > 0) json["alpha"] = window.alpha();
   if (window.has_times()) {
     const proto::TimeStatistics& times = window.times();
     json["times"] = {{"ready_seconds", Json(std::vector<double>(times.ready_seconds().begin(),
@@ -267,6 +282,8 @@ std::string WindowJson(const proto::WindowStatistics& window) {
     entry["elements"] = layer.elements();
     entry["eligible"] = layer.eligible();
     entry["squared_norm"] = layer.squared_norm();
+    if (layer.has_lost_squared_error()) entry["lost_squared_error"] = layer.lost_squared_error();
+    if (layer.error_ratio() > 0) entry["error_ratio"] = layer.error_ratio();
     entry["bucket"] = layer.bucket();
     entry["shape"] = Json(std::vector<int64_t>(layer.shape().begin(), layer.shape().end()));
     entry["options"] = Json::array();

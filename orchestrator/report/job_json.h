@@ -33,6 +33,8 @@ std::string TimingsJson(const proto::StepReport& report);
 
 std::string PolicyJson(const proto::CompressionPolicy& policy);
 
+/// Of events.jsonl: a plan's numbers, without its layers.
+std::string PlanEventJson(const proto::CompressionPolicy& policy);
 std::string WindowJson(const proto::WindowStatistics& window);
 
 }  // namespace sluice

@@ -72,6 +72,7 @@ void RunRecorder::OnReport(const proto::StepReport& report) {
 
 void RunRecorder::OnPolicy(const proto::CompressionPolicy& policy) {
   Write(policies_, PolicyJson(policy));
+  Write(events_, PlanEventJson(policy));
 }
 
 void RunRecorder::OnWindow(const proto::WindowStatistics& window) {

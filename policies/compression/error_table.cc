@@ -18,7 +18,8 @@ double InMetric(double squared, bool squared_metric) {
 ErrorTable::ErrorTable(const proto::WindowStatistics& window, const std::string& metric) {
   const bool squared = metric == "l2sq";
   for (const proto::LayerStatistics& layer : window.layers()) {
-    silence_.push_back(InMetric(layer.squared_norm(), squared));
+    const double ratio = layer.error_ratio() > 0 ? layer.error_ratio() : 1;  // as of its options
+    silence_.push_back(InMetric(layer.squared_norm() * ratio, squared));
     std::vector<double>& errors = errors_.emplace_back();
     for (const proto::OptionStatistics& option : layer.options()) {
       errors.push_back(option.codec().kind() == proto::CODEC_RAW

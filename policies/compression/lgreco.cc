@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/compression/error_table.h"
 #include "policies/compression/plan.h"
 #include "policies/solver/knapsack.h"
@@ -113,7 +114,7 @@ absl::StatusOr<proto::CompressionPolicy> LGrecoPolicy::PlanAgainst(
     }
   }
   const double uniform_error = errors.Sum(uniform);
-  const double budget = config_.alpha() * uniform_error;
+  const double budget = AlphaOf(config_, window) * uniform_error;
   const double uniform_bytes = PlanBytes(window, uniform);
 
   auto uniform_plan = [&](const std::string& why) {

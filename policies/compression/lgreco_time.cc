@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/compression/error_table.h"
 #include "policies/compression/exposed_time.h"
 #include "policies/compression/lgreco.h"
@@ -201,7 +202,7 @@ absl::StatusOr<proto::CompressionPolicy> LGrecoTimePolicy::Plan(
                           UniformOptions(window, UniformCodec(config_)));
   const ErrorTable errors(window, config_.metric());
   const double uniform_error = errors.Sum(uniform);
-  const double budget = config_.alpha() * uniform_error;
+  const double budget = AlphaOf(config_, window) * uniform_error;
   const double backward = window.times().backward_seconds();
   const double raw_exposed = PredictExposed(window, raw).exposed_seconds;
 

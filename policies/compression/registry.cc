@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "policies/compression/accordion.h"
 #include "policies/compression/accordion_lgreco.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/compression/codec_choice.h"
 #include "policies/compression/compression_policy.h"
 #include "policies/compression/global_topk.h"
@@ -60,6 +61,10 @@ absl::StatusOr<std::unique_ptr<CompressionPolicyMaker>> Construct(
   if (solves && config.metric() != "l2" && config.metric() != "l2sq") {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown compression.metric \"", config.metric(), "\", expected l2 or l2sq"));
+  }
+  if (!config.alpha_schedule().empty()) {
+    SLUICE_RETURN_IF_ERROR(Annotate(AlphaSchedule::Parse(config.alpha_schedule()).status(),
+                                    "compression.alpha_schedule"));
   }
   if (config.policy() == "global_topk") SLUICE_RETURN_IF_ERROR(CheckGlobalTopK(config));
   if (config.policy() == "plugin" && config.plugin().empty()) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/compression/codec_name.h"
 #include "policies/compression/compression_policy.h"
 #include "policies/compression/error_table.h"
@@ -105,7 +106,7 @@ absl::StatusOr<PlanReport> ReportPlan(const proto::Compression& config,
   if (timed) report.raw_time = PredictExposed(window, raw);
   if (const auto uniform = UniformOptions(window, UniformCodec(config)); uniform.ok()) {
     report.uniform_bytes = PlanBytes(window, *uniform);
-    if (!report.budget) report.budget = config.alpha() * errors.Sum(*uniform);
+    if (!report.budget) report.budget = AlphaOf(config, window) * errors.Sum(*uniform);
     if (timed) report.uniform_time = PredictExposed(window, *uniform);
   }
   std::optional<double> left;

@@ -13,6 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
+#include "policies/compression/alpha_schedule.h"
+#include "policies/compression/effective_step.h"
 
 namespace sluice {
 namespace {
@@ -132,6 +134,18 @@ absl::Status SetTimes(const std::optional<Network>& network,
     window->mutable_times()->set_bytes_per_second(network->bytes_per_second);
     window->mutable_times()->set_latency_seconds(network->latency_seconds);
   }
+  return absl::OkStatus();
+}
+
+absl::Status SetAlpha(const proto::Compression& config, proto::WindowStatistics* window) {
+  if (config.alpha_schedule().empty()) {
+    window->clear_alpha();
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(const AlphaSchedule schedule,
+                          AlphaSchedule::Parse(config.alpha_schedule()));
+  if (schedule.needs_total() && window->alpha() > 0) return absl::OkStatus();
+  window->set_alpha(schedule.At(EffectiveStep(config, window->last_step()), 0));
   return absl::OkStatus();
 }
 

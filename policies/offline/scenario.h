@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "proto/job.pb.h"
 #include "proto/policy.pb.h"
 
 namespace sluice {
@@ -35,5 +36,10 @@ absl::Status SetWorldSize(int world_size, proto::WindowStatistics* window);
 absl::Status SetTimes(const std::optional<Network>& network,
                       const std::optional<double>& backward_seconds,
                       proto::WindowStatistics* window);
+
+/// alpha of the plan that follows the window, as `config` schedules it. Of a schedule over the job's length, which is
+/// not recorded, stays what the run had.
+/// \error kInvalidArgument  no schedule
+absl::Status SetAlpha(const proto::Compression& config, proto::WindowStatistics* window);
 
 }  // namespace sluice

@@ -132,6 +132,10 @@ void FillLayer(const Json& json, const std::string& where, absl::Status& status,
   layer->set_elements(at.Integer("elements", Need::kMust, 0, kMostInt));
   layer->set_eligible(at.Bool("eligible", Need::kMust));
   layer->set_squared_norm(at.Number("squared_norm", Need::kMust));
+  if (at.Has("lost_squared_error")) {
+    layer->set_lost_squared_error(at.Number("lost_squared_error", Need::kMust));
+  }
+  layer->set_error_ratio(at.Number("error_ratio", Need::kMay));
   layer->set_bucket(static_cast<int32_t>(at.Integer("bucket", Need::kMay, 0, kMostInt32)));
   const Json& shape = at.Array("shape", Need::kMay);
   for (const Json& extent : shape) {
@@ -159,6 +163,7 @@ absl::StatusOr<proto::WindowStatistics> ToWindow(const Json& json, const std::st
   window.set_profile_seconds(at.Number("profile_seconds", Need::kMay));
   window.set_fixed_wire_bytes(at.Number("fixed_wire_bytes", Need::kMust));
   window.set_world_size(static_cast<int32_t>(at.Integer("world_size", Need::kMay, 0, kMostInt32)));
+  window.set_alpha(at.Number("alpha", Need::kMay));
   if (at.Has("times")) {
     ObjectReader times_at(json.at("times"), where + ", times", status);
     proto::TimeStatistics& times = *window.mutable_times();
@@ -187,6 +192,7 @@ absl::StatusOr<proto::CompressionPolicy> ToPolicy(const Json& json, const std::s
   policy.set_lower_bound_bytes(at.Number("lower_bound_bytes", Need::kMay));
   policy.set_error(at.Number("error", Need::kMay));
   policy.set_budget(at.Number("budget", Need::kMay));
+  policy.set_alpha(at.Number("alpha", Need::kMay));
   policy.set_solve_seconds(at.Number("solve_seconds", Need::kMay));
   policy.set_reason(at.String("reason", Need::kMay));
   if (at.Has("predicted_exposed_seconds")) {

@@ -370,6 +370,27 @@ TEST_F(CoordinatorStateTest, AMeasuredWindowGivesAPlan) {
   EXPECT_EQ(observer_.policies.size(), 2u);
 }
 
+TEST_F(CoordinatorStateTest, AWindowIsDecidedWhenAllProfilersHaveSpoken) {
+  Make(2, 2);
+  JoinAll(2, 2);
+  proto::Statistics statistics;
+  *statistics.mutable_envelope() = EnvelopeOf(1);
+  statistics.mutable_window()->set_last_step(99);
+  EXPECT_TRUE(state_->OnStatistics(2, statistics).empty());
+  EXPECT_EQ(Count<proto::PolicyUpdate>(state_->OnStatistics(3, statistics)), 2);
+}
+
+TEST_F(CoordinatorStateTest, ASlowProfilerDoesNotHoldADecisionUpForLong) {
+  Make(2, 2);
+  JoinAll(2, 2);
+  proto::Statistics statistics;
+  *statistics.mutable_envelope() = EnvelopeOf(1);
+  statistics.mutable_window()->set_last_step(99);
+  EXPECT_TRUE(state_->OnStatistics(2, statistics).empty());
+  now_ += WindowGatherer::kPatience;
+  EXPECT_EQ(Count<proto::PolicyUpdate>(state_->OnTick()), 2);
+}
+
 TEST_F(CoordinatorStateTest, AJobThatCannotFormEndsWithTheReason) {
   Make(2, 0);
   ASSERT_TRUE(state_->OnJoin(0, JoinOf(proto::ROLE_WORKER, 0)).empty());

@@ -291,8 +291,21 @@ TEST_F(MembershipTest, ALostProfilerHoldsNobodyUp) {
   JoinAll(2);
   Join(9, 0, 0, proto::ROLE_PROFILER);
   const Orders orders = membership_->OnLost(9, "killed", now_);
-  EXPECT_NE(Find<Membership::NoProfiler>(orders), nullptr);
+  const auto* lost = Find<Membership::ProfilerLost>(orders);
+  ASSERT_NE(lost, nullptr);
+  EXPECT_EQ(lost->left, 0);
   EXPECT_EQ(membership_->phase(), Membership::Phase::kRunning);
+}
+
+TEST_F(MembershipTest, OneOfSeveralProfilersIsLostByItself) {
+  Make(2, 1, 0, 3);
+  JoinAll(2);
+  for (int slot = 0; slot < 3; ++slot) Join(7 + slot, slot, 0, proto::ROLE_PROFILER);
+  const Orders orders = membership_->OnLost(8, "killed", now_);
+  const auto* lost = Find<Membership::ProfilerLost>(orders);
+  ASSERT_NE(lost, nullptr);
+  EXPECT_EQ(lost->member, 8);
+  EXPECT_EQ(lost->left, 2);
 }
 
 TEST_F(MembershipTest, ARequestedCheckpointIsAgreedLikeABoundary) {
@@ -401,7 +414,7 @@ TEST_F(MembershipTest, AProfilerMayLeaveAtOnce) {
   Join(9, 0, 0, proto::ROLE_PROFILER);
   const Orders orders = membership_->OnLeave(9, "its host is removed", now_);
   EXPECT_NE(Find<Membership::Dismiss>(orders), nullptr);
-  EXPECT_NE(Find<Membership::NoProfiler>(orders), nullptr);
+  EXPECT_NE(Find<Membership::ProfilerLost>(orders), nullptr);
 }
 
 /// A cluster of simulated processes around one Membership, under a random schedule of deaths, joins, broken

@@ -332,5 +332,65 @@ TEST_F(PolicyPublisherTest, AWorldThatGrowsFromOneBeginsToPlan) {
   EXPECT_TRUE(publisher_->Initial(Window(0, 0, 3))->has_value());
 }
 
+TEST_F(PolicyPublisherTest, AlphaFollowsItsScheduleByTheStepAtWhichThePlanTakesEffect) {
+  proto::JobConfig job = DefaultJob(2);
+  job.mutable_compression()->set_policy("lgreco");
+  job.mutable_compression()->set_alpha_schedule("linear 0.5 2.5");
+  publisher_ = *PolicyPublisher::Create(job, [this] { return now_; });
+  proto::WindowStatistics window = Window(0, 99, 3);
+  window.mutable_layers(0)->mutable_options(2)->set_squared_error(0.25);
+  ASSERT_TRUE(publisher_->Prepare(210, window).ok());
+  EXPECT_DOUBLE_EQ(window.alpha(), 1.5);  // step 105 of 210
+  const auto policy = *publisher_->OnWindow(window);
+  ASSERT_TRUE(policy.has_value());
+  EXPECT_DOUBLE_EQ(policy->alpha(), 1.5);
+  EXPECT_DOUBLE_EQ(policy->budget(), 1.5);
+}
+
+TEST_F(PolicyPublisherTest, WithoutAScheduleAWindowHasNoAlphaOfItsOwn) {
+  Make("lgreco");
+  proto::WindowStatistics window = Window(0, 99, 3);
+  ASSERT_TRUE(publisher_->Prepare(210, window).ok());
+  EXPECT_EQ(window.alpha(), 0);
+  EXPECT_DOUBLE_EQ((*publisher_->OnWindow(window))->alpha(), 1);
+}
+
+TEST_F(PolicyPublisherTest, AScheduleThatCannotBeReadIsRefused) {
+  proto::JobConfig job = DefaultJob(2);
+  job.mutable_compression()->set_alpha_schedule("slowly");
+  const auto refused = PolicyPublisher::Create(job, [this] { return now_; });
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::HasSubstr("compression.alpha_schedule: expected"));
+}
+
+TEST_F(PolicyPublisherTest, CorrectedErrorsGoOnFromACheckpoint) {
+  proto::JobConfig job = DefaultJob(2);
+  job.mutable_compression()->set_policy("lgreco");
+  job.mutable_compression()->set_error_correction("on");
+  // Layer 0 lost thrice as much as layer 1.
+  const auto window = [](int64_t number, double lost) {
+    proto::WindowStatistics two = Window(number, 100 * number + 99, 3);
+    *two.add_layers() = two.layers(0);
+    two.mutable_layers(1)->set_name("conv.weight");
+    two.mutable_layers(0)->set_lost_squared_error(lost);
+    two.mutable_layers(1)->set_lost_squared_error(2);
+    return two;
+  };
+  publisher_ = *PolicyPublisher::Create(job, [this] { return now_; });
+  ASSERT_TRUE(publisher_->Initial(window(0, 6)).ok());
+  proto::WindowStatistics first = window(0, 6);
+  ASSERT_TRUE(publisher_->Prepare(1000, first).ok());
+  EXPECT_DOUBLE_EQ(first.layers(0).error_ratio(), 1.5);
+  ASSERT_TRUE(publisher_->OnWindow(first).ok());
+
+  const auto resumed = *PolicyPublisher::Create(job, [this] { return now_; });
+  ASSERT_TRUE(resumed->RestoreState(*publisher_->SaveState(Step(100))).ok());
+  proto::WindowStatistics a = window(1, 1), b = window(1, 1);
+  ASSERT_TRUE(publisher_->Prepare(1000, a).ok());
+  ASSERT_TRUE(resumed->Prepare(1000, b).ok());
+  EXPECT_EQ(a.SerializeAsString(), b.SerializeAsString());
+}
+
 }  // namespace
 }  // namespace sluice

@@ -77,6 +77,21 @@ TEST_F(WindowProfilerTest, MoreBitsLoseLessAndCostMore) {
   EXPECT_LT(by_bits[2]->squared_error(), layer.squared_norm());
 }
 
+TEST_F(WindowProfilerTest, LayersOfOtherProfilersAreLeftOut) {
+  const proto::WindowStatistics whole = profiler_.Measure(snapshot_);
+  snapshot_.tensors[0].clear();
+  const proto::WindowStatistics window = profiler_.Measure(snapshot_);
+  ASSERT_EQ(window.layers_size(), whole.layers_size() - 1);
+  EXPECT_EQ(window.layers(0).SerializeAsString(), whole.layers(1).SerializeAsString());
+}
+
+TEST_F(WindowProfilerTest, WhatAStepLostIsPassedOnWhereItIsKnown) {
+  snapshot_.lost_squared = {0.25, 0};
+  const proto::WindowStatistics window = profiler_.Measure(snapshot_);
+  EXPECT_EQ(window.layers(0).lost_squared_error(), 0.25);
+  EXPECT_FALSE(window.layers(1).has_lost_squared_error());
+}
+
 TEST_F(WindowProfilerTest, BiasesHaveTheRawOptionAlone) {
   const proto::LayerStatistics bias = profiler_.Measure(snapshot_).layers(1);
   EXPECT_FALSE(bias.eligible());

@@ -16,9 +16,10 @@ void CheckHeader(absl::Span<const std::byte> message) {
   const auto header = ReadSnapshotHeader(message);
   if (!header.ok()) return;
   SLUICE_CHECK(header->window >= 0 && header->last_step >= Step(0), "windows are not negative");
-  SLUICE_CHECK(
-      kSnapshotHeaderBytes + static_cast<size_t>(header->floats) * sizeof(float) == message.size(),
-      "the length fits the number of floats");
+  SLUICE_CHECK(kSnapshotHeaderBytes +
+                       static_cast<size_t>(header->floats + header->samples) * sizeof(float) ==
+                   message.size(),
+               "the length fits the number of floats");
   std::byte again[kSnapshotHeaderBytes];
   WriteSnapshotHeader(*header, absl::MakeSpan(again));
   for (size_t i = 0; i < kSnapshotHeaderBytes; ++i) {

@@ -4,6 +4,7 @@
 #include <future>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "comm/reducer/frame_header.h"
 #include "comm/reducer/reducer.h"
 #include "comm/transport/inproc_transport.h"
@@ -215,6 +216,72 @@ TEST_F(WindowSnapshotTest, ALostProfilerIsAnErrorOfTheSender) {
   EXPECT_EQ(Step1(0, 1, 1).code(), absl::StatusCode::kUnavailable);
 }
 
+// Tensor a, the larger one, is profiler 0's, b profiler 1's.
+class TwoProfilersTest : public testing::Test {
+ protected:
+  absl::Status Window(int r, int64_t window, float value) {
+    const ElementRange chunk = layout_.buckets()[0].chunks[r].range;
+    senders_[r].Add(Step(window), 0, chunk.begin,
+                    std::vector<float>(static_cast<size_t>(chunk.size()), value));
+    return senders_[r].EndStep(Step(window), *transports_[r]);
+  }
+
+  const BucketLayout layout_ = SmallLayout();
+  std::vector<std::unique_ptr<Transport>> transports_ = CreateInprocTransports(kRanks + 2);
+  std::vector<SnapshotSender> senders_ = {SnapshotSender(layout_, Rank(0), kProfiler, 1, 1, 2),
+                                          SnapshotSender(layout_, Rank(1), kProfiler, 1, 1, 2)};
+};
+
+TEST_F(TwoProfilersTest, EachGetsItsTensorsAlone) {
+  ASSERT_TRUE(Window(0, 0, 3).ok());
+  ASSERT_TRUE(Window(1, 0, 7).ok());
+  SnapshotReceiver first(layout_, *transports_[kRanks]);
+  SnapshotReceiver second(layout_, *transports_[kRanks + 1]);
+  const auto of_a = first.Receive(kPast);
+  ASSERT_TRUE(of_a.ok()) << of_a.status();
+  EXPECT_THAT(of_a->tensors[0], ElementsAre(3, 3, 3, 3, 7, 7));
+  EXPECT_TRUE(of_a->tensors[1].empty());
+  const auto of_b = second.Receive(kPast);
+  ASSERT_TRUE(of_b.ok()) << of_b.status();
+  EXPECT_EQ(of_b->last_step, Step(0));
+  EXPECT_TRUE(of_b->tensors[0].empty());
+  EXPECT_THAT(of_b->tensors[1], ElementsAre(7, 7));
+}
+
+TEST_F(TwoProfilersTest, TheLossOfOneLeavesTheOther) {
+  transports_[kRanks].reset();
+  EXPECT_EQ(Window(0, 0, 3).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Window(1, 0, 7).code(), absl::StatusCode::kUnavailable);
+  for (int64_t w : {1, 2}) {
+    for (int r = 0; r < kRanks; ++r) EXPECT_TRUE(Window(r, w, static_cast<float>(w)).ok());
+  }
+  SnapshotReceiver second(layout_, *transports_[kRanks + 1]);
+  for (int64_t w : {0, 1, 2}) {
+    const auto snapshot = second.Receive(kPast);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    EXPECT_EQ(snapshot->window, w);
+  }
+}
+
+TEST_F(TwoProfilersTest, APartThatIsSentAgainIsThatOfBoth) {
+  for (int r = 0; r < kRanks; ++r) ASSERT_TRUE(Window(r, 4, 5).ok());
+  std::vector<std::unique_ptr<Transport>> others = CreateInprocTransports(kRanks + 1);
+  for (int r = 0; r < kRanks; ++r) {
+    ReducerState state;
+    senders_[r].Save(state);
+    state.chunk_key = ChunkKey(layout_);
+    // One profiler takes what two were sent.
+    SnapshotSender resumed(layout_, Rank(r), kProfiler, 1, 1);
+    ASSERT_TRUE(resumed.Load(state).ok());
+    ASSERT_TRUE(resumed.SendAgain(3, *others[r]).ok());
+  }
+  SnapshotReceiver receiver(layout_, *others[kRanks]);
+  const auto snapshot = receiver.Receive(kPast);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_THAT(snapshot->tensors[0], Each(5.0f));
+  EXPECT_THAT(snapshot->tensors[1], Each(5.0f));
+}
+
 World MakeWorld() {
   World world;
   world.tensors = MixedTensors();
@@ -273,6 +340,44 @@ TEST(ReducerWindows, TheProfilerGetsTheMeanGradientOfAWindow) {
         }
         EXPECT_EQ(i, expected.size());
       });
+}
+
+// The law behind the estimate: result + residuals of all ranks = sum of the inputs.
+TEST(ReducerWindows, TheProfilerLearnsWhatTheLastStepLost) {
+  World world = MakeWorld();
+  world.tensors = {{"large", 40000, 200}, {"small", 60, 60}};
+  world.options.window_steps = 2;
+  const BucketLayout layout = world.Layout();
+  std::promise<void> received;
+  const auto wait = received.get_future().share();
+  absl::Mutex mu;
+  std::vector<double> lost(40000);  // sum of the ranks' residuals
+  double estimate = 0;
+  world.Run(
+      [&](Rank rank, Reducer& reducer) {
+        ASSERT_TRUE(
+            reducer.OfferPlan(UniformPlan(layout, 1, Step(0), {CodecKind::kMaxMin, 2, 512})).ok());
+        for (int64_t s = 0; s < 4; ++s) ASSERT_TRUE(RunStep(reducer, Step(s), rank).ok());
+        const std::vector<float> residual = reducer.residual(0);
+        {
+          absl::MutexLock lock(&mu);
+          for (size_t i = 0; i < lost.size(); ++i) lost[i] += residual[i];
+        }
+        wait.wait();
+      },
+      [&](Transport& transport) {
+        SnapshotReceiver receiver(layout, transport);
+        ASSERT_TRUE(receiver.Receive(absl::InfiniteFuture()).ok());
+        const auto snapshot = receiver.Receive(absl::InfiniteFuture());
+        received.set_value();
+        ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+        ASSERT_EQ(snapshot->lost_squared.size(), 2u);
+        estimate = snapshot->lost_squared[0];
+      });
+  double truth = 0;
+  for (double one : lost) truth += one * one;
+  EXPECT_GT(truth, 0);
+  EXPECT_NEAR(estimate / truth, 1, 0.3);  // of 256 samples
 }
 
 TEST(ReducerWindows, OfADroppedTensorTheOwnersPartStandsForAll) {

@@ -482,6 +482,18 @@ void ExpectRules(const google::protobuf::Descriptor& type) {
 
 TEST(JobRules, EveryFieldHasOne) { ExpectRules(*proto::JobConfig::descriptor()); }
 
+TEST(JobLoader, AnAlphaScheduleIsReadWhereItIsWritten) {
+  EXPECT_TRUE(Parse("compression: {alpha_schedule: cosine 0.5 1.5}").ok());
+  EXPECT_THAT(ErrorOf("compression: {alpha_schedule: cosine 0.5}"),
+              testing::HasSubstr("a.yaml:1: compression.alpha_schedule: expected \"linear START"));
+}
+
+TEST(JobLoader, ErrorsAreCorrectedByWhatErrorFeedbackKeeps) {
+  EXPECT_TRUE(Parse("compression: {error_correction: on}").ok());
+  EXPECT_THAT(ErrorOf("compression: {error_correction: on, error_feedback: off}"),
+              testing::HasSubstr("compression.error_correction: compression.error_feedback off"));
+}
+
 TEST(JobLoader, ElasticLimitsFitTogether) {
   EXPECT_TRUE(Parse("world: {size: 4, min_size: 2, max_size: 6}").ok());
   EXPECT_THAT(ErrorOf("world: {size: 4, min_size: 5}"),

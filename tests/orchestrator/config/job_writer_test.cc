@@ -106,6 +106,7 @@ TEST(JobToYaml, ReadingItBackGivesTheSameJob) {
     job.mutable_compression()->set_quantizer("maxmin");
     job.mutable_compression()->set_uniform_codec("quantizer");
     job.mutable_compression()->set_error_feedback("on");
+    job.mutable_compression()->set_alpha_schedule("cosine 0.5 1.5");
     job.mutable_compression()->set_value_bits(8);
     job.mutable_data()->set_dataset("images");
     if (job.data().path().empty()) job.mutable_data()->set_path("/images");

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -186,6 +188,37 @@ TEST(ConsoleReporter, VerboseShowsATableOfWhatChanged) {
   reporter.OnPolicy(policy);
   EXPECT_THAT(testing::internal::GetCapturedStdout(),
               testing::ContainsRegex("fc.weight +maxmin3/512 +raw"));
+}
+
+TEST(ConsoleReporter, APlansLineNamesItsAlpha) {
+  ConsoleReporter::Options options;
+  options.job = DefaultJob(2);
+  ConsoleReporter reporter(options);
+  proto::CompressionPolicy policy;
+  policy.set_alpha(0.75);
+  testing::internal::CaptureStdout();
+  reporter.OnPolicy(policy);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr(", alpha 0.75, solved in"));
+}
+
+TEST(RunRecorder, APlanIsAnEventWithItsAlpha) {
+  const std::string directory = testing::TempDir() + "/plan_event";
+  ASSERT_EQ(mkdir(directory.c_str(), 0777), 0);
+  auto recorder = RunRecorder::Create(directory, DefaultJob(2));
+  ASSERT_TRUE(recorder.ok()) << recorder.status();
+  proto::CompressionPolicy policy;
+  policy.set_version(3);
+  policy.set_effective_step(105);
+  policy.set_alpha(0.75);
+  (*recorder)->OnPolicy(policy);
+  std::ifstream file(directory + "/events.jsonl");
+  std::string line;
+  ASSERT_TRUE(std::getline(file, line));
+  const Json event = Json::parse(line);
+  EXPECT_EQ(event["event"], "plan");
+  EXPECT_EQ(event["version"], 3);
+  EXPECT_EQ(event["effective_step"], 105);
+  EXPECT_EQ(event["alpha"], 0.75);
 }
 
 TEST(RunRecorder, EveryFileHasWholeLines) {

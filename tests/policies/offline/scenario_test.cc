@@ -117,5 +117,33 @@ TEST(SetTimes, SaysWhatIsMissing) {
   EXPECT_FALSE(window.has_times());
 }
 
+TEST(SetAlpha, WithoutAScheduleItIsTheJobs) {
+  proto::WindowStatistics window = AWindow();
+  window.set_alpha(0.5);
+  ASSERT_TRUE(SetAlpha(proto::Compression(), &window).ok());
+  EXPECT_EQ(window.alpha(), 0);
+}
+
+TEST(SetAlpha, AScheduleIsAskedForTheStepOfThePlan) {
+  proto::WindowStatistics window = AWindow();
+  window.set_last_step(99);
+  proto::Compression config;
+  config.set_lead_steps(5);
+  config.set_alpha_schedule("steps 0:1 105:2");
+  ASSERT_TRUE(SetAlpha(config, &window).ok());
+  EXPECT_EQ(window.alpha(), 2);
+}
+
+TEST(SetAlpha, OverAnUnknownLengthTheRecordedOneStays) {
+  proto::WindowStatistics window = AWindow();
+  proto::Compression config;
+  config.set_alpha_schedule("linear 1 2");
+  ASSERT_TRUE(SetAlpha(config, &window).ok());
+  EXPECT_EQ(window.alpha(), 1);
+  window.set_alpha(1.7);
+  ASSERT_TRUE(SetAlpha(config, &window).ok());
+  EXPECT_EQ(window.alpha(), 1.7);
+}
+
 }  // namespace
 }  // namespace sluice

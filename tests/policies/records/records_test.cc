@@ -36,9 +36,12 @@ proto::WindowStatistics AWindow(uint64_t seed) {
   window.set_last_step(static_cast<int64_t>(100 * seed + 99));
   window.set_profile_seconds(0.1 / 3);
   window.set_world_size(4);
+  window.set_alpha(1.0 / 7);
   for (int l = 0; l < window.layers_size(); ++l) {
     window.mutable_layers(l)->set_bucket(l / 4);
     window.mutable_layers(l)->add_shape(64);
+    if (l % 2 == 0) window.mutable_layers(l)->set_lost_squared_error(0.125 * (l + 1));
+    window.mutable_layers(l)->set_error_ratio(0.25 * l);
     window.mutable_layers(l)->add_shape(l + 1);
     window.mutable_layers(l)->mutable_options(0)->set_codec_seconds(1e-5 * l);
     for (proto::OptionStatistics& option : *window.mutable_layers(l)->mutable_options()) {
@@ -71,6 +74,7 @@ proto::CompressionPolicy APolicy() {
   policy.set_predicted_bytes(1234.5);
   policy.set_error(1.0 / 3);
   policy.set_budget(0.5);
+  policy.set_alpha(1.25);
   policy.set_uniform_bytes(2000);
   policy.set_lower_bound_bytes(1234);
   policy.set_solve_seconds(1e-4);
