@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 
 namespace sluice::graph {
@@ -271,7 +272,7 @@ class Builder {
   std::optional<std::string> WeightName(int32_t id) const {
     std::map<std::string, int> numbers;
     for (const TracedCall& call : evaluates().calls) {
-      const std::string op = absl::StrCat(call.kind.toUnqualString());
+      const std::string op(absl::StripPrefix(call.kind.toUnqualString(), "_"));
       const int number = numbers[op]++;
       for (const auto& argument : call.arguments) {
         const auto* const read = std::get_if<int32_t>(&argument.of);

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/graph/assemble.h"
+#include "models/graph/script_check.h"
 #include "models/graph/script_source.h"
 #include "models/graph/source.h"
 #include "models/graph/trace.h"
@@ -107,6 +108,7 @@ absl::StatusOr<Imported> ImportNetwork(Network& network, const Tensors& example)
 
 absl::StatusOr<Imported> ImportScript(torch::jit::Module module, const Tensors& example) {
   if (!module.find_method("forward")) return Invalid("the TorchScript module has no forward");
+  SLUICE_RETURN_IF_ERROR(TorchGuard("forward's code", [&] { return CheckScript(module); }));
   const ScriptSource script(std::move(module));
   auto imported = Import(script.source(), example);
   SLUICE_RETURN_IF_ERROR(script.result());

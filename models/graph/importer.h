@@ -27,7 +27,7 @@ absl::StatusOr<Imported> ImportNetwork(Network& network, const std::vector<at::T
 
 /// The same of a TorchScript module, scripted or traced. Arguments are as TorchScriptNetwork gives them: one each, or one
 /// tuple or list. Tied tensors become one tensor of `module`. The weights of a frozen module, which are constants, become
-/// parameters that are named by operator and position, e.g. "conv2d0.weight".
+/// parameters that are named by operator and position, e.g. "convolution0.weight".
 /// \error as ImportNetwork
 absl::StatusOr<Imported> ImportScript(torch::jit::Module module,
                                       const std::vector<at::Tensor>& example);

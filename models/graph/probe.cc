@@ -41,7 +41,7 @@ double Difference(const Tensors& a, const Tensors& b) {
     if (a[i].sizes() != b[i].sizes()) return std::numeric_limits<double>::infinity();
     if (a[i].numel() == 0) continue;
     const double largest = a[i].abs().max().item().toDouble();
-    const double difference = (a[i] - b[i]).abs().max().item().toDouble();
+    const double difference = a[i].sub(b[i]).abs().max().item().toDouble();
     const double relative = difference / std::max(largest, std::numeric_limits<double>::min());
     // A NaN is no agreement.
     worst = relative <= worst      ? worst

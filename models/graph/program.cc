@@ -139,8 +139,8 @@ class Emitter {
     const c10::FunctionSchema* const schema = node.maybeSchema();
     for (size_t i = 0; schema != nullptr && i < node.inputs().size(); ++i) {
       if (schema->arguments()[i].name() != "dtype") continue;
-      const auto type = torch::jit::constant_as<int64_t>(node.input(i));
-      if (!type || *type != static_cast<int64_t>(at::kFloat)) continue;
+      const auto type = torch::jit::toIValue(node.input(i));
+      if (!type || !type->isInt() || type->toInt() != static_cast<int64_t>(at::kFloat)) continue;
       const torch::jit::WithInsertPoint before(&node);
       node.replaceInput(i, graph_->insertConstant(static_cast<int64_t>(at::kDouble)));
     }

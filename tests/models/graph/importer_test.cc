@@ -265,9 +265,10 @@ TEST(Importer, WeightsOfAFrozenModuleAreParametersAgain) {
   for (const State& state : imported.program.states) {
     if (state.trainable) names.push_back(state.name);
   }
-  EXPECT_THAT(names, testing::UnorderedElementsAre(
-                         "conv2d0.weight", "conv2d0.bias", "conv2d1.weight", "conv2d1.bias",
-                         "linear0.weight", "linear0.bias", "linear1.weight", "linear1.bias"));
+  EXPECT_THAT(names, testing::UnorderedElementsAre("convolution0.weight", "convolution0.bias",
+                                                   "convolution1.weight", "convolution1.bias",
+                                                   "linear0.weight", "linear0.bias",
+                                                   "linear1.weight", "linear1.bias"));
 }
 
 TEST(Importer, BuffersThatTrainingChangesAreChangedByTheRebuiltModule) {
@@ -396,6 +397,26 @@ TEST(Importer, ErrorsNameTheFileAndTheReason) {
   EXPECT_THAT(error("cnn", {at::zeros({2, 3, 28, 28})}).ToString(),
               HasSubstr("expected input[2, 3, 28, 28] to have 1 channels"));
   EXPECT_EQ(error("Half", images).code(), absl::StatusCode::kInvalidArgument);
+}
+
+absl::Status ErrorOfScript(const std::string& code) {
+  torch::jit::Module module("__torch__.Module");
+  module.define(code);
+  return ImportScript(module, {torch::ones({2, 4})}).status();
+}
+
+TEST(Importer, ScriptsThatDecideByValuesAreRefusedWithTheirLine) {
+  EXPECT_THAT(ErrorOfScript("def forward(self, x):\n"
+                            "  if bool(x.sum() > 3):\n"
+                            "    x = x + 1\n"
+                            "  return x\n")
+                  .ToString(),
+              HasSubstr("aten::Bool"));
+  EXPECT_TRUE(ErrorOfScript("def forward(self, x):\n"
+                            "  if x.size(1) > 3:\n"
+                            "    x = x + 1\n"
+                            "  return x\n")
+                  .ok());
 }
 
 class DependsOnValues : public Network {
