@@ -94,6 +94,15 @@ const std::vector<Subcommand>& Subcommands() {
         "ssh_identity_file", "ssh_accept_new", "network_interface", "network_interfaces",
         "run_directory", "json", "log_level"},
        CheckCommand},
+      {"analyse",
+       "FILE | --model NAME, --example SHAPE [options]",
+       "what can be pruned in a network, and why the rest cannot",
+       "  orchestrator analyse model.pt --example 1x28x28\n"
+       "  orchestrator analyse --model resnet18 --example 3x32x32 --dot resnet18.dot\n"
+       "  orchestrator analyse --model gpt --example 128 --classes 256 --json\n"
+       "  orchestrator analyse model.pt --example 1x28x28 --example 16 --keep 'head.*'\n",
+       {"model", "example", "classes", "divisor", "keep", "dot", "json", "log_level"},
+       AnalyseCommand},
       {"plan",
        "--stats FILE [options]",
        "plan from a run's recorded statistics: another policy, network or number of ranks",

@@ -24,6 +24,9 @@ int CoordinatorCommand(const CommandLine& line);
 int WorkerCommand(const CommandLine& line);
 int ProfilerCommand(const CommandLine& line);
 
+/// `orchestrator analyse FILE --example SHAPE`: what can be pruned in a network, and why not.
+int AnalyseCommand(const CommandLine& line);
+
 /// `orchestrator plan --stats FILE`: recorded statistics under another policy, network or world size.
 int PlanCommand(const CommandLine& line);
 

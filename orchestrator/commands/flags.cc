@@ -70,6 +70,16 @@ ABSL_FLAG(std::string, chaos, "",
           "file of faults to inject, to see what becomes of the job (docs/operations.md)");
 
 ABSL_FLAG(bool, build, false, "say what was built in, with versions, and look at no host");
+ABSL_FLAG(std::string, model, "", "name of a network of the zoo, instead of a file");
+ABSL_FLAG(std::string, example, "",
+          "an input's extents without the batch, as 1x28x28; one number is tokens. Repeated for "
+          "several inputs");
+ABSL_FLAG(int32_t, classes, 10, "classes of a network of the zoo; of tokens, the vocabulary");
+ABSL_FLAG(int32_t, divisor, 8, "channels are kept in multiples of it");
+ABSL_FLAG(std::string, keep, "",
+          "pattern of parameters' names, as of file names, whose channels are kept; repeatable");
+ABSL_FLAG(std::string, dot, "", "also write the graph to this file, for Graphviz");
+
 ABSL_FLAG(std::string, stats, "", "the stats.jsonl of a run");
 ABSL_FLAG(std::string, window, "last", "number of the window to plan for, or last");
 ABSL_FLAG(std::string, policy, "", "compression policy to ask (default: the job's)");

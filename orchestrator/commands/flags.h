@@ -49,6 +49,14 @@ ABSL_DECLARE_FLAG(std::string, chaos);
 // Of `check`.
 ABSL_DECLARE_FLAG(bool, build);
 
+// Of `analyse`.
+ABSL_DECLARE_FLAG(std::string, model);
+ABSL_DECLARE_FLAG(std::string, example);
+ABSL_DECLARE_FLAG(int32_t, classes);
+ABSL_DECLARE_FLAG(int32_t, divisor);
+ABSL_DECLARE_FLAG(std::string, keep);
+ABSL_DECLARE_FLAG(std::string, dot);
+
 // Of `plan`.
 ABSL_DECLARE_FLAG(std::string, stats);
 ABSL_DECLARE_FLAG(std::string, window);
