@@ -117,6 +117,13 @@ const std::vector<Subcommand>& Subcommands() {
        {"stats", "window", "policy", "job", "network", "backward", "world", "explain", "json",
         "log_level"},
        PlanCommand},
+      {"attack",
+       "CHECKPOINT | RUN_DIRECTORY",
+       "how a trained model stands adversarial images, and its layers' singular values",
+       "  orchestrator attack runs/x\n"
+       "  orchestrator attack ckpt/step_00001200 --samples 1000 --eps 0.03 --json\n",
+       {"eps", "samples", "restarts", "json", "log_level"},
+       AttackCommand},
       {"solve",
        "FILE.json",
        "solve multiple-choice knapsack instances exactly and print them as JSON",
@@ -193,8 +200,9 @@ void PrintSubcommandHelp(const Subcommand& subcommand) {
                     ? ""
                     : absl::StrCat(" (default ", initial, ")").c_str());
   }
-  if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "plan" ||
-      std::string(subcommand.name) == "worker" || std::string(subcommand.name) == "check") {
+  if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "attack" ||
+      std::string(subcommand.name) == "plan" || std::string(subcommand.name) == "worker" ||
+      std::string(subcommand.name) == "check") {
     std::printf("  %-18s %s\n", "--set key=value", "override a key of the job file; repeatable");
   }
   std::printf("\nExamples:\n%s", subcommand.examples);

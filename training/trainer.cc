@@ -148,8 +148,9 @@ class TorchTrainer : public Trainer {
 
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
-      SLUICE_ASSIGN_OR_RETURN(auto next, parts_.make_phase(settings));
-      SLUICE_RETURN_IF_ERROR(next->Prepare({*parts_.network, parts_.parameters}));
+      SLUICE_ASSIGN_OR_RETURN(auto next, parts_.make_phase(settings, first, steps));
+      SLUICE_RETURN_IF_ERROR(next->Prepare(
+          {*parts_.network, parts_.parameters, parts_.data.train->shape(), parts_.job}));
       SLUICE_ASSIGN_OR_RETURN(auto optimizer,
                               MakeOptimizer(settings.optimizer(), TensorsOf(parts_.parameters)));
       SLUICE_RETURN_IF_ERROR(phase_->Finish());
@@ -188,7 +189,7 @@ class TorchTrainer : public Trainer {
           at::manual_seed(dropout_key_.With(step.value).With(parts_.rank.value).value());
           phase_->BeforeStep(step);
           if (local_steps_ > 1) return StepLocally(step, std::move(batch), where);
-          return Backward(batch, parts_.world_size / global_batch(),
+          return Backward(step, batch, parts_.world_size / global_batch(),
                           /*hand_over=*/true, where);
         });
   }
@@ -388,16 +389,20 @@ class TorchTrainer : public Trainer {
   // Forward and backward on a slice, in micro-batches; gradients of `scale` times the sum of the samples' losses.
   // \param hand_over  to the sink, after the last one; else they stay in the parameters
   // \return the slice's part of the mean loss
-  absl::StatusOr<double> Backward(const Batch& slice, double scale, bool hand_over,
+  absl::StatusOr<double> Backward(Step step, const Batch& slice, double scale, bool hand_over,
                                   absl::string_view where) {
     const int64_t size = slice.size();
+    const int64_t slice_begin =
+        SliceOfRank(parts_.sampler.global_batch(), parts_.rank, parts_.world_size).begin;
     // None is empty.
     const int64_t count = std::min<int64_t>(parts_.job.training().accumulation_steps(), size);
     double loss = 0;
     for (int64_t m = 0; m < count; ++m) {
       const int64_t begin = size * m / count;
-      const torch::Tensor loss_sum =
-          Loss(count == 1 ? slice : slice.Narrow(begin, size * (m + 1) / count - begin));
+      SLUICE_ASSIGN_OR_RETURN(
+          const torch::Tensor loss_sum,
+          Loss(count == 1 ? slice : slice.Narrow(begin, size * (m + 1) / count - begin),
+               {step, parts_.rank, parts_.world_size, slice_begin + begin, m == 0}));
       const double mean = loss_sum.item<double>() / global_batch();
       // Before backward: a gradient that is not finite must not reach the other ranks.
       if (!std::isfinite(mean)) {
@@ -421,13 +426,15 @@ class TorchTrainer : public Trainer {
     hooks_->Release();
   }
 
-  torch::Tensor Loss(const Batch& batch) {
+  absl::StatusOr<torch::Tensor> Loss(const Batch& batch, const BatchPlace& place) {
     const Bf16Scope precision(parts_.job.training().precision() == "bf16");
+    SLUICE_ASSIGN_OR_RETURN(const torch::Tensor own, phase_->LossSum(batch, place));
+    if (own.defined()) return own;
     const torch::Tensor logits = parts_.network->forward(batch.inputs);
     const torch::Tensor sum =
         LossSumOverSamples(logits, batch, parts_.job.training().label_smoothing());
     const torch::Tensor term = phase_->LossTerm(batch, logits);
-    return term.defined() ? sum + term : sum;
+    return term.defined() ? torch::Tensor(sum + term) : sum;
   }
 
   // Clips the gradients that the parameters have, and steps on them.
@@ -460,9 +467,9 @@ class TorchTrainer : public Trainer {
         if (local > 0) {
           SLUICE_ASSIGN_OR_RETURN(batch, batches_.Take(step.value * local_steps_ + local));
         }
-        SLUICE_ASSIGN_OR_RETURN(
-            const double part,
-            Backward(batch, 1.0 / static_cast<double>(batch.size()), /*hand_over=*/false, where));
+        SLUICE_ASSIGN_OR_RETURN(const double part,
+                                Backward(step, batch, 1.0 / static_cast<double>(batch.size()),
+                                         /*hand_over=*/false, where));
         loss += part / static_cast<double>(local_steps_);
         StepOptimizer(step);
       }

@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-using PhaseMaker =
-    std::function<absl::StatusOr<std::unique_ptr<TrainingPhase>>(const proto::Phase& settings)>;
+using PhaseMaker = std::function<absl::StatusOr<std::unique_ptr<TrainingPhase>>(
+    const proto::Phase& settings, Step first, int64_t steps)>;
 
 /// Trainer::Create with phases of other kinds than MakePhase knows, for tests of what a phase may do.
 absl::StatusOr<std::unique_ptr<Trainer>> CreateTrainerWithPhases(const proto::JobConfig& job,

@@ -35,6 +35,8 @@ class ImageDataset : public Dataset {
         pixels_(format.pixels()) {
     shape_.input = {format.channels, format.height, format.width};
     shape_.classes = format.classes;
+    shape_.mean = format.mean;
+    shape_.deviation = format.deviation;
   }
 
   int64_t size() const override { return source_->size(); }

@@ -30,6 +30,9 @@ int AnalyseCommand(const CommandLine& line);
 /// `orchestrator plan --stats FILE`: recorded statistics under another policy, network or world size.
 int PlanCommand(const CommandLine& line);
 
+/// `orchestrator attack CHECKPOINT`: how a trained model stands adversarial images, without a cluster.
+int AttackCommand(const CommandLine& line);
+
 /// `orchestrator solve FILE.json`: knapsack instances.
 int SolveCommand(const CommandLine& line);
 

@@ -91,6 +91,13 @@ ABSL_FLAG(int32_t, world, 0, "number of ranks (default: as recorded)");
 ABSL_FLAG(bool, explain, false, "say for each layer what its next options would cost");
 
 ABSL_FLAG(
+    double, eps, -1,
+    "attacks: most that a pixel changes, of 1 (default: that of the job's last tscnc phase, else "
+    "8/255)");
+ABSL_FLAG(int32_t, samples, 0, "attacks: so many of the test set, the first ones (default: all)");
+ABSL_FLAG(int32_t, restarts, 5, "attacks: starts of the strongest attack");
+
+ABSL_FLAG(
     std::string, job, "",
     "job file; of plan the one beside the statistics if not given, of the processes that `run` "
     "starts the one that it resolved");

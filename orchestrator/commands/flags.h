@@ -66,6 +66,11 @@ ABSL_DECLARE_FLAG(std::string, backward);
 ABSL_DECLARE_FLAG(int32_t, world);
 ABSL_DECLARE_FLAG(bool, explain);
 
+// Of `attack`.
+ABSL_DECLARE_FLAG(double, eps);
+ABSL_DECLARE_FLAG(int32_t, samples);
+ABSL_DECLARE_FLAG(int32_t, restarts);
+
 // Between `run` and the processes that it starts.
 ABSL_DECLARE_FLAG(std::string, job);
 ABSL_DECLARE_FLAG(std::string, job_id);

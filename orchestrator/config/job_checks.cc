@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "orchestrator/config/nearest_word.h"
 #include "policies/compression/alpha_schedule.h"
+#include "orchestrator/config/tscnc_checks.h"
 #include "policies/schedule/phase_schedule.h"
 
 namespace sluice {
@@ -174,6 +175,7 @@ void CheckPhases(const proto::JobConfig& job, const Origins& origins, ErrorList&
     if (phase.kind() != "finetune" && phase.frozen_size() > 0) {
       refuse(where, absl::StrCat("frozen is for phases of kind finetune, this is ", phase.kind()));
     }
+    for (const std::string& problem : TscncProblems(job, phase)) refuse(where, problem);
   }
 }
 

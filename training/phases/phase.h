@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,15 +10,27 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "models/batch.h"
+#include "models/data/data_shape.h"
 #include "proto/job.pb.h"
 #include "training/model_state.h"
 
 namespace sluice {
 
-/// What a phase may look at and change.
+/// What a phase may look at and change; all of it outlives the phase.
 struct PhaseModel {
   Network& network;
   const std::vector<NamedParameter>& parameters;
+  const DataShape& data;
+  const proto::JobConfig& job;
+};
+
+/// Where a batch, a part of a step's global batch, is in it.
+struct BatchPlace {
+  Step step;
+  Rank rank;  ///< that computes it
+  int world_size;
+  int64_t first_sample;  ///< the batch's first one, in the global batch
+  bool first_of_rank;    ///< of the batches that the rank computes in this step
 };
 
 /// One kind of phase on one rank: what it does besides the step that all phases have. A kind is a folder here
@@ -36,6 +49,11 @@ class TrainingPhase {
   /// Whether the parameter is trained. The gradient of one that is not is zero, and it stays as it is.
   virtual bool Trains(const std::string& parameter) const { return true; }
   virtual void BeforeStep(Step step) {}
+  /// The sum of the batch's sample losses, forward pass included, in the place of the usual one; undefined = the usual
+  /// one. What is added for a step as a whole counts as much as one sample's loss does.
+  virtual absl::StatusOr<at::Tensor> LossSum(const Batch& batch, const BatchPlace& place) {
+    return at::Tensor();
+  }
   /// Added to the sum of the batch's sample losses, and like that a sum over samples: `batch` is a part of the global
   /// batch (a rank's slice, or a micro-batch of it), each sample is in one, and all that is summed is divided by the
   /// global batch's size. So what is to be added to the mean loss as it is, a term of the parameters say, is to be
@@ -48,7 +66,9 @@ class TrainingPhase {
   virtual std::string Report() const { return ""; }
 };
 
+/// \param first, steps  the phase's first step, and how many there are at the most
 /// \error kInvalidArgument  an unknown kind
-absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& settings);
+absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& settings, Step first,
+                                                         int64_t steps);
 
 }  // namespace sluice

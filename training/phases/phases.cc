@@ -2,15 +2,18 @@
 #include "training/phases/finetune/finetune.h"
 #include "training/phases/phase.h"
 #include "training/phases/train/train.h"
+#include "training/phases/tscnc/tscnc.h"
 
 namespace sluice {
 
-absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& settings) {
+absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& settings, Step first,
+                                                         int64_t steps) {
   using Result = std::unique_ptr<TrainingPhase>;
   if (settings.kind() == "train") return Result(std::make_unique<TrainPhase>());
   if (settings.kind() == "finetune") return Result(std::make_unique<FinetunePhase>(settings));
+  if (settings.kind() == "tscnc") return TscncPhase::Create(settings, first, steps);
   return absl::InvalidArgumentError(
-      absl::StrCat("phase kind \"", settings.kind(), "\": expected train or finetune"));
+      absl::StrCat("phase kind \"", settings.kind(), "\": expected train, finetune or tscnc"));
 }
 
 }  // namespace sluice

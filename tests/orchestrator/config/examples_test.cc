@@ -34,5 +34,12 @@ TEST(Examples, PhasesInheritFromTheJob) {
   EXPECT_EQ(job->phases(1).schedule().kind(), "cosine");
 }
 
+TEST(Examples, RobustIsAPrunedPhase) {
+  const auto job = LoadJob("examples/fashion_mnist_robust.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->phases(1).kind(), "tscnc");
+  EXPECT_EQ(job->phases(1).tscnc().sparsity(), 0.8);
+}
+
 }  // namespace
 }  // namespace sluice

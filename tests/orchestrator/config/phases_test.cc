@@ -78,6 +78,48 @@ TEST(Phases, OnlyFinetuneFreezes) {
               HasSubstr("frozen is for phases of kind finetune, this is train"));
 }
 
+TEST(Phases, OnlyTscncHasItsKeys) {
+  EXPECT_THAT(ErrorOf("phases: [{steps: 1, tscnc: {sparsity: 0.5}}]"),
+              HasSubstr("phases[0] (train): tscnc is for phases of kind tscnc, this is train"));
+}
+
+TEST(Phases, TscncHasTheDefaultsOfItsKeys) {
+  const auto job = Load("phases: [{kind: tscnc, steps: 1, tscnc: {attack: {steps: 3}}}]");
+  ASSERT_TRUE(job.ok()) << job.status();
+  const proto::Tscnc& tscnc = job->phases(0).tscnc();
+  EXPECT_EQ(tscnc.attack().steps(), 3);
+  EXPECT_EQ(tscnc.attack().start(), "gauss");
+  EXPECT_DOUBLE_EQ(tscnc.attack().eps(), 8.0 / 255);
+  EXPECT_EQ(tscnc.loss(), "trades");
+  EXPECT_EQ(tscnc.cnc().kind(), "amgm");
+  EXPECT_EQ(tscnc.tsc().a(), 1);
+}
+
+TEST(Phases, TscncNamesWhatDoesNotGoWithIt) {
+  const auto error = [](const std::string& rest, const std::string& tscnc) {
+    return ErrorOf(rest + "\nphases: [{kind: tscnc, steps: 1, tscnc: {" + tscnc + "}}]");
+  };
+  EXPECT_THAT(error("training: {local_steps: 2}", ""), HasSubstr("set training.local_steps to 1"));
+  EXPECT_THAT(error("training: {ema_decay: 0.9}", "sparsity: 0.5"),
+              HasSubstr("set training.ema_decay to 0"));
+  EXPECT_THAT(error("training: {label_smoothing: 0.1}", ""),
+              HasSubstr("set training.label_smoothing to 0"));
+  EXPECT_THAT(error("data: {augment: [mixup]}", ""), HasSubstr("leave mixup out"));
+  EXPECT_THAT(error("data: {dataset: bytes, path: x}", ""), HasSubstr("attacks images"));
+  EXPECT_THAT(error("", "sparsity: 0.5, prune_begin: 0.6, prune_end: 0.4"),
+              HasSubstr("tscnc.prune_begin: expected at most tscnc.prune_end, 0.4, got 0.6"));
+  EXPECT_THAT(error("", "prune_end: 0.4"), HasSubstr("set tscnc.sparsity too"));
+  EXPECT_THAT(error("", "attack: {alpha: 0}"), HasSubstr("tscnc.attack.alpha 0 does not move"));
+}
+
+TEST(Phases, CleanTscncTakesWhatAttacksDoNot) {
+  const auto job = Load(
+      "training: {label_smoothing: 0.1}\n"
+      "data: {augment: [mixup]}\n"
+      "phases: [{kind: tscnc, steps: 1, tscnc: {loss: clean}}]");
+  EXPECT_TRUE(job.ok()) << job.status();
+}
+
 TEST(Phases, TwoOfOneNameAreRefused) {
   EXPECT_THAT(ErrorOf("phases: [{steps: 1}, {steps: 1}]"),
               HasSubstr("phases[1].name: \"train\" is taken"));

@@ -80,7 +80,8 @@ std::unique_ptr<MemoryWorld> Make(const proto::JobConfig& job, int ranks, Script
       *MemoryWorld::Create(job, ranks, [&](const proto::JobConfig& job, Rank rank, int world_size) {
         return CreateTrainerWithPhases(
             job, rank, world_size,
-            [script](const proto::Phase& phase) -> absl::StatusOr<std::unique_ptr<TrainingPhase>> {
+            [script](const proto::Phase& phase, Step,
+                     int64_t) -> absl::StatusOr<std::unique_ptr<TrainingPhase>> {
               return std::make_unique<ScriptedPhase>(phase.name(), script);
             });
       });
