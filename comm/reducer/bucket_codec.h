@@ -90,6 +90,9 @@ class BucketCodec : public ChunkCodec {
   /// Of tensor `tensor` of the layout; zeros where nothing was lost.
   std::vector<float> Residual(int tensor) const;
 
+  /// Between steps: the residual of these elements of `tensor` becomes zero.
+  void ForgetResidual(int tensor, absl::Span<const ElementRange> ranges);
+
   /// Low-rank warm state that has been saved, by place in the bucket; it must outlive the
   /// ReducerState that borrows it.
   using SavedFactors = std::vector<LowRankState>;
