@@ -51,6 +51,9 @@ constexpr char kCompleted[] = "completed_steps";
 constexpr char kModel[] = "model";
 constexpr char kOptimizer[] = "optimizer";
 
+// Name of what the phase knows, among the optimiser's tensors.
+constexpr char kPhaseState[] = "phase.state";
+
 // Names of the weights' average in a state that is one file.
 constexpr char kAveragePrefix[] = "average.";
 
@@ -87,6 +90,7 @@ struct Parts {
       network;  // torch's modules want shared_ptr; the trainer is the only owner
   std::vector<NamedParameter> parameters;
   std::unique_ptr<torch::optim::Optimizer> optimizer;
+  PhaseMaker make_phase;
 };
 
 absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) {
@@ -96,6 +100,24 @@ absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) 
       absl::StrCat("training.global_batch is ", job.training().global_batch(), ", but there are ",
                    world_size, " workers: each needs at least one sample per step"));
 }
+
+// Lets the phase see every gradient before it leaves.
+class PhaseSink : public GradientSink {
+ public:
+  /// \param phase  the one that there is whenever a gradient comes
+  PhaseSink(GradientSink& sink, const std::unique_ptr<TrainingPhase>& phase)
+      : sink_(sink), phase_(phase) {}
+  absl::Span<float> gradient(int index) override { return sink_.gradient(index); }
+  void Ready(int index) override {
+    phase_->OnGradient(index, sink_.gradient(index));
+    sink_.Ready(index);
+  }
+  absl::Status Forget(absl::Span<const ElementRun> runs) override { return sink_.Forget(runs); }
+
+ private:
+  GradientSink& sink_;
+  const std::unique_ptr<TrainingPhase>& phase_;
+};
 
 class TorchTrainer : public Trainer {
  public:
@@ -131,7 +153,8 @@ class TorchTrainer : public Trainer {
           static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors[i].numel(),
           "the sink's storage has the parameter's size");
     }
-    hooks_.emplace(tensors, sink);
+    sink_.emplace(sink, phase_);
+    hooks_.emplace(tensors, *sink_);
     Freeze();
   }
 
@@ -141,8 +164,8 @@ class TorchTrainer : public Trainer {
 
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
-      SLUICE_ASSIGN_OR_RETURN(auto next, MakePhase(settings));
-      SLUICE_RETURN_IF_ERROR(next->Prepare({*parts_.network, parts_.parameters}));
+      SLUICE_ASSIGN_OR_RETURN(auto next, parts_.make_phase(settings));
+      SLUICE_RETURN_IF_ERROR(next->Prepare({*parts_.network, parts_.parameters, first, steps}));
       SLUICE_ASSIGN_OR_RETURN(auto optimizer,
                               MakeOptimizer(settings.optimizer(), TensorsOf(parts_.parameters)));
       SLUICE_RETURN_IF_ERROR(phase_->Finish());
@@ -188,7 +211,8 @@ class TorchTrainer : public Trainer {
 
   absl::Status ApplyGradients(Step step) override {
     return TorchGuard(absl::StrCat(ToString(step), ", ", ToString(parts_.rank), ": optimiser step"),
-                      [&] {
+                      [&]() -> absl::Status {
+                        phase_->BeforeUpdate();
                         if (local_steps_ > 1) {
                           const torch::NoGradGuard no_gradients;
                           for (const NamedParameter& parameter : parts_.parameters) {
@@ -197,8 +221,12 @@ class TorchTrainer : public Trainer {
                         } else {
                           StepOptimizer(step);
                         }
+                        SLUICE_ASSIGN_OR_RETURN(const std::vector<ElementRun> zeroed,
+                                                phase_->AfterUpdate(step, LearningRate(step)));
+                        if (!zeroed.empty()) SLUICE_RETURN_IF_ERROR(Forget(zeroed));
                         if (average_) average_->Update(step);
                         phase_->AfterStep(step);
+                        return absl::OkStatus();
                       });
   }
 
@@ -212,6 +240,9 @@ class TorchTrainer : public Trainer {
     for (const NamedParameter& parameter : parts_.parameters) {
       XXH3_64bits_update(state, parameter.tensor.data_ptr<float>(),
                          parameter.tensor.numel() * sizeof(float));
+    }
+    if (const uint64_t decisions = phase_->Digest(); decisions != 0) {
+      XXH3_64bits_update(state, &decisions, sizeof(decisions));
     }
     const uint64_t digest = XXH3_64bits_digest(state);
     XXH3_freeState(state);
@@ -229,6 +260,8 @@ class TorchTrainer : public Trainer {
     return TorchGuard("save the trainer's state", [&] {
       std::vector<int64_t> counts;
       SafeTensors state = ModelState(completed);
+      const std::string of_phase = phase_->SaveState();
+      Append(PhaseTensors(of_phase), state.tensors);
       Append(OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts), state.tensors);
       if (average_) Append(average_->Tensors(kAveragePrefix), state.tensors);
       return WriteSafeTensors(state);
@@ -269,6 +302,8 @@ class TorchTrainer : public Trainer {
       std::vector<int64_t> counts;
       state.metadata = Metadata(completed);
       state.tensors = OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts);
+      const std::string of_phase = phase_->SaveState();
+      Append(PhaseTensors(of_phase), state.tensors);
       blobs.push_back({kOptimizerFile, WriteSafeTensors(state)});
       if (average_) {
         SafeTensors average{Metadata(completed), average_->Tensors("")};
@@ -372,8 +407,15 @@ class TorchTrainer : public Trainer {
       const bool has_average =
           !into_average.empty() && average.Find(into_average.front().name) != nullptr;
       if (has_average) SLUICE_RETURN_IF_ERROR(CheckTensors(average, into_average));
-      SLUICE_RETURN_IF_ERROR(
-          RestoreOptimizerTensors(optimizer, parts_.parameters, *parts_.optimizer));
+      const std::string of_phase = phase_->SaveState();
+      SLUICE_RETURN_IF_ERROR(RestorePhase(optimizer, of_phase, Step(completed)));
+      const absl::Status restored =
+          RestoreOptimizerTensors(optimizer, parts_.parameters, *parts_.optimizer);
+      if (!restored.ok()) {
+        const absl::Status as_before = phase_->LoadState(of_phase);
+        SLUICE_CHECK(as_before.ok(), "a phase takes what it saved");
+        return restored;
+      }
       SLUICE_RETURN_IF_ERROR(RestoreTensors(model, into));
       if (has_average) {
         SLUICE_RETURN_IF_ERROR(RestoreTensors(average, into_average));
@@ -384,6 +426,34 @@ class TorchTrainer : public Trainer {
       }
       return Step(completed);
     });
+  }
+
+  // Borrows `state`. Empty: none.
+  static std::vector<SafeTensor> PhaseTensors(const std::string& state) {
+    if (state.empty()) return {};
+    return {{kPhaseState, "U8", {static_cast<int64_t>(state.size())}, state}};
+  }
+
+  // \param own  the phase's state as it is
+  absl::Status RestorePhase(const SafeTensors& from, const std::string& own, Step completed) {
+    const SafeTensor* const state = from.Find(kPhaseState);
+    if (state != nullptr) return Annotate(phase_->LoadState(state->bytes), "the phase's state");
+    if (own.empty() || completed == phase_first_) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("there is no state of phase ", settings_.name(), " after ",
+                     ToString(completed - 1), ": written in another phase"));
+  }
+
+  // What is kept of elements that stay zero becomes zero.
+  absl::Status Forget(const std::vector<ElementRun>& runs) {
+    for (const ElementRun& run : runs) {
+      const at::Tensor& parameter = parts_.parameters[static_cast<size_t>(run.parameter)].tensor;
+      for (absl::Span<float> moments : MomentsOf(*parts_.optimizer, parameter)) {
+        std::fill_n(moments.begin() + run.begin, run.size, 0.0f);
+      }
+      if (average_) average_->Zero(run.parameter, run.begin, run.size);
+    }
+    return sink_->Forget(runs);
   }
 
   // Forward and backward on a slice, in micro-batches; gradients of `scale` times the sum of the samples' losses.
@@ -422,17 +492,16 @@ class TorchTrainer : public Trainer {
 
   // Clips the gradients that the parameters have, and steps on them.
   void StepOptimizer(Step step) {
-    const double most = settings_.optimizer().clip_norm();
-    if (most > 0) {
-      std::vector<absl::Span<float>> gradients;
-      for (const NamedParameter& parameter : parts_.parameters) {
-        const at::Tensor& gradient = parameter.tensor.grad();
-        if (!gradient.defined()) continue;
-        SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
-        gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
-      }
-      ClipToNorm(gradients, most);
+    std::vector<absl::Span<float>> gradients;
+    for (size_t i = 0; i < parts_.parameters.size(); ++i) {
+      const at::Tensor& gradient = parts_.parameters[i].tensor.grad();
+      if (!gradient.defined()) continue;
+      SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
+      gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
+      phase_->OnGradient(static_cast<int>(i), gradients.back());
     }
+    const double most = settings_.optimizer().clip_norm();
+    if (most > 0) ClipToNorm(gradients, most);
     StepWithLearningRate(*parts_.optimizer, LearningRate(step));
   }
 
@@ -518,7 +587,8 @@ class TorchTrainer : public Trainer {
   std::unique_ptr<TrainingPhase> phase_;
   std::mutex sampler_mutex_;  // of parts_.sampler
   std::vector<ParameterInfo> infos_;
-  std::optional<GradientHooks> hooks_;
+  std::optional<PhaseSink> sink_;
+  std::optional<GradientHooks> hooks_;  // into sink_
   std::optional<WeightAverage> average_;
   std::optional<std::pair<Step, Batch>> loaded_;
   Prefetcher<Batch> batches_;  // last: its threads use parts_
@@ -528,6 +598,11 @@ class TorchTrainer : public Trainer {
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size) {
+  return Create(job, rank, world_size, MakePhase);
+}
+
+absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig& job, Rank rank,
+                                                         int world_size, PhaseMaker make_phase) {
   const int64_t global_batch = job.training().global_batch();
   if (job.training().accumulation_steps() < 1 || job.training().local_steps() < 1) {
     return absl::InvalidArgumentError(
@@ -543,9 +618,9 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig&
                           BuildNetwork(job.model(), data.train->shape(), job.training().seed()));
   std::vector<NamedParameter> parameters = ParametersInBackwardOrder(*network);
   SLUICE_ASSIGN_OR_RETURN(auto optimizer, MakeOptimizer(job.optimizer(), TensorsOf(parameters)));
-  return std::unique_ptr<Trainer>(
-      new TorchTrainer(Parts{job, rank, world_size, std::move(data), std::move(sampler),
-                             std::move(network), std::move(parameters), std::move(optimizer)}));
+  return std::unique_ptr<Trainer>(new TorchTrainer(
+      Parts{job, rank, world_size, std::move(data), std::move(sampler), std::move(network),
+            std::move(parameters), std::move(optimizer), std::move(make_phase)}));
 }
 
 }  // namespace sluice

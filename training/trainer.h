@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,13 @@ struct ParameterInfo {
   std::vector<int64_t> shape;
 };
 
+/// Some elements of a parameter.
+struct ElementRun {
+  int parameter = 0;  ///< index
+  int64_t begin = 0;
+  int64_t size = 0;
+};
+
 /// Where gradients go: what the trainer needs of a Reducer, so that tests can do without one.
 class GradientSink {
  public:
@@ -29,7 +37,15 @@ class GradientSink {
   virtual absl::Span<float> gradient(int index) = 0;
   /// The gradient of `index` is final for this step; called from backward's hooks.
   virtual void Ready(int index) = 0;
+  /// These elements stay zero whatever becomes of their gradients: a sink that owes a part of them may drop it.
+  /// Between steps. \error  the sink is of no use any more
+  virtual absl::Status Forget(absl::Span<const ElementRun> runs) { return absl::OkStatus(); }
 };
+
+class TrainingPhase;
+/// Makes what training/phases/phase.h describes from a phase's settings. \error kInvalidArgument  of these
+using PhaseMaker =
+    std::function<absl::StatusOr<std::unique_ptr<TrainingPhase>>(const proto::Phase& settings)>;
 
 /// Sums over what one rank evaluated: a prediction is one sample's, or one position's of a text.
 struct EvaluationSums {
@@ -55,6 +71,9 @@ class Trainer {
   ///                              training set; an unknown model or optimiser
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size);
+  /// With phases of one's own.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
+                                                         int world_size, PhaseMaker make_phase);
   virtual ~Trainer() = default;
 
   virtual const std::vector<ParameterInfo>& parameters() const = 0;
@@ -102,7 +121,7 @@ class Trainer {
   /// XXH3 of the file that the model came from, 0 if none: must be equal on all ranks.
   virtual uint64_t ModelFileDigest() const = 0;
 
-  /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
+  /// 64-bit XXH3 over all parameters in order, and what the phase has decided: equal on all ranks after every step.
   virtual uint64_t ParameterChecksum() const = 0;
 
   /// This rank's shard of the test set: each sample is in exactly one shard. Of the weights' average if there

@@ -24,6 +24,11 @@ void MemorySink::Ready(int index) {
   at_ready_[index] = gradients_[index];
 }
 
+absl::Status MemorySink::Forget(absl::Span<const ElementRun> runs) {
+  forgotten_.insert(forgotten_.end(), runs.begin(), runs.end());
+  return absl::OkStatus();
+}
+
 void MemorySink::BeginStep() {
   ready_.clear();
   for (auto& gradient : gradients_) std::fill(gradient.begin(), gradient.end(), 0.0f);
@@ -34,11 +39,26 @@ absl::StatusOr<std::unique_ptr<MemoryWorld>> MemoryWorld::Create(const proto::Jo
   auto world = std::make_unique<MemoryWorld>();
   for (int r = 0; r < world_size; ++r) {
     SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job, Rank(r), world_size));
-    world->sinks_.push_back(std::make_unique<MemorySink>(trainer->parameters()));
-    trainer->Attach(*world->sinks_.back());
-    world->trainers_.push_back(std::move(trainer));
+    world->Add(std::move(trainer));
   }
   return world;
+}
+
+absl::StatusOr<std::unique_ptr<MemoryWorld>> MemoryWorld::Create(const proto::JobConfig& job,
+                                                                 int world_size,
+                                                                 const PhaseMaker& make_phase) {
+  auto world = std::make_unique<MemoryWorld>();
+  for (int r = 0; r < world_size; ++r) {
+    SLUICE_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(job, Rank(r), world_size, make_phase));
+    world->Add(std::move(trainer));
+  }
+  return world;
+}
+
+void MemoryWorld::Add(std::unique_ptr<Trainer> trainer) {
+  sinks_.push_back(std::make_unique<MemorySink>(trainer->parameters()));
+  trainer->Attach(*sinks_.back());
+  trainers_.push_back(std::move(trainer));
 }
 
 absl::StatusOr<double> MemoryWorld::RunStep(Step step) {

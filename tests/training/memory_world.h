@@ -9,7 +9,7 @@
 
 namespace sluice {
 
-/// Gradients in plain memory. Records what Ready was told.
+/// Gradients in plain memory. Records what Ready and Forget were told.
 class MemorySink : public GradientSink {
  public:
   explicit MemorySink(const std::vector<ParameterInfo>& parameters);
@@ -17,10 +17,12 @@ class MemorySink : public GradientSink {
   absl::Span<float> gradient(int index) override { return absl::MakeSpan(gradients_[index]); }
   /// Keeps a copy of the gradient as it is now.
   void Ready(int index) override;
+  absl::Status Forget(absl::Span<const ElementRun> runs) override;
 
   void BeginStep();
   /// Indices in the order of this step's calls of Ready.
   const std::vector<int>& ready() const { return ready_; }
+  const std::vector<ElementRun>& forgotten() const { return forgotten_; }
   const std::vector<std::vector<float>>& gradients() const { return gradients_; }
   const std::vector<std::vector<float>>& at_ready() const { return at_ready_; }
 
@@ -28,6 +30,7 @@ class MemorySink : public GradientSink {
   std::vector<std::vector<float>> gradients_;
   std::vector<std::vector<float>> at_ready_;
   std::vector<int> ready_;
+  std::vector<ElementRun> forgotten_;
 };
 
 /// `world_size` trainers in this process; a step averages their gradients in rank order.
@@ -35,6 +38,9 @@ class MemoryWorld {
  public:
   static absl::StatusOr<std::unique_ptr<MemoryWorld>> Create(const proto::JobConfig& job,
                                                              int world_size);
+  static absl::StatusOr<std::unique_ptr<MemoryWorld>> Create(const proto::JobConfig& job,
+                                                             int world_size,
+                                                             const PhaseMaker& make_phase);
 
   /// One whole step on every rank. \return the sum of what ForwardBackward returned
   absl::StatusOr<double> RunStep(Step step);
@@ -44,6 +50,8 @@ class MemoryWorld {
   MemorySink& sink(int rank) { return *sinks_[rank]; }
 
  private:
+  void Add(std::unique_ptr<Trainer> trainer);
+
   // Trainers go first: their gradients live in the sinks.
   std::vector<std::unique_ptr<MemorySink>> sinks_;
   std::vector<std::unique_ptr<Trainer>> trainers_;
