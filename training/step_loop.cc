@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,16 @@ class ReducerSink : public GradientSink {
   void Ready(int index) override {
     if (guards_.on_gradient) guards_.on_gradient(step_, index, reducer_.gradient(index));
     reducer_.Ready(index);
+  }
+  absl::Status Forget(absl::Span<const ElementRun> runs) override {
+    std::map<int, std::vector<ElementRange>> by_tensor;
+    for (const ElementRun& run : runs) {
+      by_tensor[run.parameter].push_back({run.begin, run.begin + run.size});
+    }
+    for (const auto& [tensor, ranges] : by_tensor) {
+      SLUICE_RETURN_IF_ERROR(reducer_.ForgetResidual(tensor, ranges));
+    }
+    return absl::OkStatus();
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <map>
@@ -53,6 +54,9 @@ constexpr char kCompleted[] = "completed_steps";
 constexpr char kModel[] = "model";
 constexpr char kOptimizer[] = "optimizer";
 
+// Name of what the phase knows, among the optimiser's tensors.
+constexpr char kPhaseState[] = "phase.state";
+
 // Names of the weights' average in a state that is one file.
 constexpr char kAveragePrefix[] = "average.";
 
@@ -100,6 +104,24 @@ absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) 
                    world_size, " workers: each needs at least one sample per step"));
 }
 
+// Lets the phase see every gradient before it leaves.
+class PhaseSink : public GradientSink {
+ public:
+  /// \param phase  the one that there is whenever a gradient comes
+  PhaseSink(GradientSink& sink, const std::unique_ptr<TrainingPhase>& phase)
+      : sink_(sink), phase_(phase) {}
+  absl::Span<float> gradient(int index) override { return sink_.gradient(index); }
+  void Ready(int index) override {
+    phase_->OnGradient(index, sink_.gradient(index));
+    sink_.Ready(index);
+  }
+  absl::Status Forget(absl::Span<const ElementRun> runs) override { return sink_.Forget(runs); }
+
+ private:
+  GradientSink& sink_;
+  const std::unique_ptr<TrainingPhase>& phase_;
+};
+
 class TorchTrainer : public Trainer {
  public:
   explicit TorchTrainer(Parts parts)
@@ -134,7 +156,8 @@ class TorchTrainer : public Trainer {
           static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors[i].numel(),
           "the sink's storage has the parameter's size");
     }
-    hooks_.emplace(tensors, sink);
+    sink_.emplace(sink, phase_);
+    hooks_.emplace(tensors, *sink_);
     Freeze();
   }
 
@@ -196,7 +219,8 @@ class TorchTrainer : public Trainer {
 
   absl::Status ApplyGradients(Step step) override {
     return TorchGuard(absl::StrCat(ToString(step), ", ", ToString(parts_.rank), ": optimiser step"),
-                      [&] {
+                      [&]() -> absl::Status {
+                        phase_->BeforeUpdate();
                         if (local_steps_ > 1) {
                           const torch::NoGradGuard no_gradients;
                           for (const NamedParameter& parameter : parts_.parameters) {
@@ -205,8 +229,12 @@ class TorchTrainer : public Trainer {
                         } else {
                           StepOptimizer(step);
                         }
+                        SLUICE_ASSIGN_OR_RETURN(const std::vector<ElementRun> zeroed,
+                                                phase_->AfterUpdate(step, LearningRate(step)));
+                        if (!zeroed.empty()) SLUICE_RETURN_IF_ERROR(Forget(zeroed));
                         if (average_) average_->Update(step);
                         phase_->AfterStep(step);
+                        return absl::OkStatus();
                       });
   }
 
@@ -215,7 +243,11 @@ class TorchTrainer : public Trainer {
   uint64_t ModelFileDigest() const override { return parts_.network->file_digest(); }
 
   uint64_t ParameterChecksum() const override {
-    return ParameterChecksumOf(TensorsOf(parts_.parameters));
+    const uint64_t parameters = ParameterChecksumOf(TensorsOf(parts_.parameters));
+    const uint64_t decisions = phase_->Digest();
+    if (decisions == 0) return parameters;
+    const std::array<uint64_t, 2> both = {parameters, decisions};
+    return XXH3_64bits(both.data(), sizeof(both));
   }
 
   absl::StatusOr<proto::Evaluation> EvaluateShard() override {
@@ -229,6 +261,8 @@ class TorchTrainer : public Trainer {
     return TorchGuard("save the trainer's state", [&] {
       std::vector<int64_t> counts;
       SafeTensors state = ModelState(completed);
+      const std::string of_phase = phase_->SaveState();
+      Append(PhaseTensors(of_phase), state.tensors);
       Append(OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts), state.tensors);
       if (average_) Append(average_->Tensors(kAveragePrefix), state.tensors);
       return WriteSafeTensors(state);
@@ -269,6 +303,8 @@ class TorchTrainer : public Trainer {
       std::vector<int64_t> counts;
       state.metadata = Metadata(completed);
       state.tensors = OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts);
+      const std::string of_phase = phase_->SaveState();
+      Append(PhaseTensors(of_phase), state.tensors);
       blobs.push_back({kOptimizerFile, WriteSafeTensors(state)});
       if (average_) {
         SafeTensors average{Metadata(completed), average_->Tensors("")};
@@ -372,8 +408,15 @@ class TorchTrainer : public Trainer {
       const bool has_average =
           !into_average.empty() && average.Find(into_average.front().name) != nullptr;
       if (has_average) SLUICE_RETURN_IF_ERROR(CheckTensors(average, into_average));
-      SLUICE_RETURN_IF_ERROR(
-          RestoreOptimizerTensors(optimizer, parts_.parameters, *parts_.optimizer));
+      const std::string of_phase = phase_->SaveState();
+      SLUICE_RETURN_IF_ERROR(RestorePhase(optimizer, of_phase, Step(completed)));
+      const absl::Status restored =
+          RestoreOptimizerTensors(optimizer, parts_.parameters, *parts_.optimizer);
+      if (!restored.ok()) {
+        const absl::Status as_before = phase_->LoadState(of_phase);
+        SLUICE_CHECK(as_before.ok(), "a phase takes what it saved");
+        return restored;
+      }
       SLUICE_RETURN_IF_ERROR(RestoreTensors(model, into));
       if (has_average) {
         SLUICE_RETURN_IF_ERROR(RestoreTensors(average, into_average));
@@ -384,6 +427,34 @@ class TorchTrainer : public Trainer {
       }
       return Step(completed);
     });
+  }
+
+  // Borrows `state`. Empty: none.
+  static std::vector<SafeTensor> PhaseTensors(const std::string& state) {
+    if (state.empty()) return {};
+    return {{kPhaseState, "U8", {static_cast<int64_t>(state.size())}, state}};
+  }
+
+  // \param own  the phase's state as it is
+  absl::Status RestorePhase(const SafeTensors& from, const std::string& own, Step completed) {
+    const SafeTensor* const state = from.Find(kPhaseState);
+    if (state != nullptr) return Annotate(phase_->LoadState(state->bytes), "the phase's state");
+    if (own.empty() || completed == phase_first_) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("there is no state of phase ", settings_.name(), " after ",
+                     ToString(completed - 1), ": written in another phase"));
+  }
+
+  // What is kept of elements that stay zero becomes zero.
+  absl::Status Forget(const std::vector<ElementRun>& runs) {
+    for (const ElementRun& run : runs) {
+      const at::Tensor& parameter = parts_.parameters[static_cast<size_t>(run.parameter)].tensor;
+      for (absl::Span<float> moments : MomentsOf(*parts_.optimizer, parameter)) {
+        std::fill_n(moments.begin() + run.begin, run.size, 0.0f);
+      }
+      if (average_) average_->Zero(run.parameter, run.begin, run.size);
+    }
+    return sink_->Forget(runs);
   }
 
   // Forward and backward on a slice, in micro-batches; gradients of `scale` times the sum of the samples' losses.
@@ -439,17 +510,16 @@ class TorchTrainer : public Trainer {
 
   // Clips the gradients that the parameters have, and steps on them.
   void StepOptimizer(Step step) {
-    const double most = settings_.optimizer().clip_norm();
-    if (most > 0) {
-      std::vector<absl::Span<float>> gradients;
-      for (const NamedParameter& parameter : parts_.parameters) {
-        const at::Tensor& gradient = parameter.tensor.grad();
-        if (!gradient.defined()) continue;
-        SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
-        gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
-      }
-      ClipToNorm(gradients, most);
+    std::vector<absl::Span<float>> gradients;
+    for (size_t i = 0; i < parts_.parameters.size(); ++i) {
+      const at::Tensor& gradient = parts_.parameters[i].tensor.grad();
+      if (!gradient.defined()) continue;
+      SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
+      gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
+      phase_->OnGradient(static_cast<int>(i), gradients.back());
     }
+    const double most = settings_.optimizer().clip_norm();
+    if (most > 0) ClipToNorm(gradients, most);
     StepWithLearningRate(*parts_.optimizer, LearningRate(step));
   }
 
@@ -537,7 +607,8 @@ class TorchTrainer : public Trainer {
   std::unique_ptr<TrainingPhase> phase_;
   std::mutex sampler_mutex_;  // of parts_.sampler
   std::vector<ParameterInfo> infos_;
-  std::optional<GradientHooks> hooks_;
+  std::optional<PhaseSink> sink_;
+  std::optional<GradientHooks> hooks_;  // into sink_
   std::optional<WeightAverage> average_;
   std::optional<std::pair<Step, Batch>> loaded_;
   Prefetcher<Batch> batches_;  // last: its threads use parts_

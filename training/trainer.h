@@ -22,6 +22,13 @@ struct ParameterInfo {
   std::vector<int64_t> shape;
 };
 
+/// Some elements of a parameter.
+struct ElementRun {
+  int parameter = 0;  ///< index
+  int64_t begin = 0;
+  int64_t size = 0;
+};
+
 /// Where gradients go: what the trainer needs of a Reducer, so that tests can do without one.
 class GradientSink {
  public:
@@ -31,6 +38,9 @@ class GradientSink {
   virtual absl::Span<float> gradient(int index) = 0;
   /// The gradient of `index` is final for this step; called from backward's hooks.
   virtual void Ready(int index) = 0;
+  /// These elements stay zero whatever becomes of their gradients: a sink that owes a part of them may drop it.
+  /// Between steps. \error  the sink is of no use any more
+  virtual absl::Status Forget(absl::Span<const ElementRun> runs) { return absl::OkStatus(); }
 };
 
 /// One replica of the model with its data shard and optimiser: the torch-free door to models/ and
@@ -47,6 +57,9 @@ class Trainer {
   ///                              training set; an unknown model or optimiser
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size);
+  /// With phases of one's own.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
+                                                         int world_size, PhaseMaker make_phase);
   virtual ~Trainer() = default;
 
   virtual const std::vector<ParameterInfo>& parameters() const = 0;
@@ -99,7 +112,7 @@ class Trainer {
   /// XXH3 of the file that the model came from, 0 if none: must be equal on all ranks.
   virtual uint64_t ModelFileDigest() const = 0;
 
-  /// 64-bit XXH3 over all parameters in order: equal on all ranks after every step.
+  /// 64-bit XXH3 over all parameters in order, and what the phase has decided: equal on all ranks after every step.
   virtual uint64_t ParameterChecksum() const = 0;
 
   /// Sums over this rank's shard of the test set: each sample is in exactly one shard. Of the weights' average if

@@ -6,6 +6,7 @@
 #include <torch/optim/sgd.h>
 
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <utility>
 
@@ -156,6 +157,27 @@ std::vector<SafeTensor> OptimizerTensors(const torch::optim::Optimizer& optimize
     tensors.push_back(Borrow(StateName(kMomentum, parameter.name), sgd.momentum_buffer()));
   }
   return tensors;
+}
+
+std::vector<absl::Span<float>> MomentsOf(const torch::optim::Optimizer& optimizer,
+                                         const at::Tensor& parameter) {
+  const auto found = optimizer.state().find(KeyOf(parameter));
+  if (found == optimizer.state().end()) return {};
+  const auto spans = [](std::initializer_list<at::Tensor> tensors) {
+    std::vector<absl::Span<float>> all;
+    for (const at::Tensor& tensor : tensors) {
+      all.emplace_back(tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel()));
+    }
+    return all;
+  };
+  const torch::optim::OptimizerParamState& state = *found->second;
+  if (const auto* adam = dynamic_cast<const torch::optim::AdamParamState*>(&state)) {
+    return spans({adam->exp_avg(), adam->exp_avg_sq()});
+  }
+  if (const auto* adamw = dynamic_cast<const torch::optim::AdamWParamState*>(&state)) {
+    return spans({adamw->exp_avg(), adamw->exp_avg_sq()});
+  }
+  return spans({static_cast<const torch::optim::SGDParamState&>(state).momentum_buffer()});
 }
 
 absl::Status CheckTensors(const SafeTensors& from, const std::vector<SafeTensor>& into) {

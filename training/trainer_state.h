@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "models/zoo/network.h"
 #include "training/model_state.h"
 #include "training/safetensors.h"
@@ -24,6 +25,10 @@ std::vector<SafeTensor> BufferTensors(const Network& network);
 std::vector<SafeTensor> OptimizerTensors(const torch::optim::Optimizer& optimizer,
                                          const std::vector<NamedParameter>& parameters,
                                          std::vector<int64_t>* counts);
+
+/// What the optimiser keeps of every element of the parameter: momentum, or both moments. None before its first step.
+std::vector<absl::Span<float>> MomentsOf(const torch::optim::Optimizer& optimizer,
+                                         const at::Tensor& parameter);
 
 /// Whether RestoreTensors can do it. \error kFailedPrecondition  a tensor that is absent or of another
 /// shape: names it

@@ -29,6 +29,10 @@ void WeightAverage::Restart() {
   for (size_t i = 0; i < average_.size(); ++i) average_[i].tensor.copy_(parameters_[i].tensor);
 }
 
+void WeightAverage::Zero(int index, int64_t begin, int64_t size) {
+  std::fill_n(average_[static_cast<size_t>(index)].tensor.data_ptr<float>() + begin, size, 0.0f);
+}
+
 void WeightAverage::Swap() {
   for (size_t i = 0; i < average_.size(); ++i) {
     float* const parameter = parameters_[i].tensor.data_ptr<float>();

@@ -29,6 +29,9 @@ class WeightAverage {
   /// The average is what the parameters are now.
   void Restart();
 
+  /// Elements [begin, begin + size) of the average of parameter `index` are zero now.
+  void Zero(int index, int64_t begin, int64_t size);
+
   /// Exchanges the contents of parameters and average; twice changes nothing.
   void Swap();
 

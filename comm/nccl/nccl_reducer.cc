@@ -175,6 +175,10 @@ class NcclReducer : public Reducer {
         absl::StrCat("NCCL reducer: ", bytes.size(), " bytes of a state that only encoding has"));
   }
 
+  absl::Status ForgetResidual(int, absl::Span<const ElementRange>) override {
+    return absl::OkStatus();
+  }
+
   absl::Status OfferPlan(CodecPlan plan) override {
     const std::lock_guard<std::mutex> lock(mu_);
     return plans_.Offer(plan, layout_);

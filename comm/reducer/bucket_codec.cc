@@ -420,6 +420,15 @@ void BucketCodec::SampleResidual(int tensor, int64_t window, absl::Span<float> o
   }
 }
 
+void BucketCodec::ForgetResidual(int tensor, absl::Span<const ElementRange> ranges) {
+  const absl::Span<float> residual = residual_.span();
+  if (residual.empty()) return;
+  const int64_t offset = layout_.places()[tensor].offset;
+  for (const ElementRange& range : ranges) {
+    std::fill_n(residual.data() + offset + range.begin, range.size(), 0.0f);
+  }
+}
+
 void BucketCodec::Save(ReducerState& state, SavedFactors& factors) const {
   factors.resize(shape_.tensors.size());
   const absl::Span<const float> residual = residual_.span();

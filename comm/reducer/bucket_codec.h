@@ -92,6 +92,9 @@ class BucketCodec : public ChunkCodec {
   /// The same at the elements that residual_samples.h names for the window. \pre out has room for them
   void SampleResidual(int tensor, int64_t window, absl::Span<float> out) const;
 
+  /// Between steps: the residual of these elements of `tensor` becomes zero.
+  void ForgetResidual(int tensor, absl::Span<const ElementRange> ranges);
+
   /// Low-rank warm state that has been saved, by place in the bucket; it must outlive the
   /// ReducerState that borrows it.
   using SavedFactors = std::vector<LowRankState>;

@@ -102,6 +102,11 @@ class BucketReducer {
   std::string SaveState() const;
   absl::Status LoadState(absl::string_view bytes, int64_t decided_window);
 
+  /// Between steps: Reducer::ForgetResidual.
+  void ForgetResidual(int tensor, absl::Span<const ElementRange> ranges) {
+    codecs_[static_cast<size_t>(layout_.places()[tensor].bucket)].ForgetResidual(tensor, ranges);
+  }
+
   std::vector<float> residual(int tensor) const {
     return codecs_[static_cast<size_t>(layout_.places()[tensor].bucket)].Residual(tensor);
   }

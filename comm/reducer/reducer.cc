@@ -205,6 +205,13 @@ class ThreadedReducer : public Reducer {
 
   const BucketLayout& layout() const override { return layout_; }
 
+  absl::Status ForgetResidual(int tensor, absl::Span<const ElementRange> ranges) override {
+    return OnCommThread([&] {
+      bucket_reducer_->ForgetResidual(tensor, ranges);
+      return absl::OkStatus();
+    });
+  }
+
   std::vector<float> residual(int tensor) const override {
     return bucket_reducer_->residual(tensor);
   }

@@ -184,6 +184,10 @@ class Reducer {
   ///                             reducer is not to be used
   virtual absl::Status LoadState(absl::string_view bytes, int64_t decided_window) = 0;
 
+  /// What encoding lost of these elements of `tensor` is not owed any more, as for those that are not trained from now
+  /// on. Between steps, on any ranks. \error of the first failed collective
+  virtual absl::Status ForgetResidual(int tensor, absl::Span<const ElementRange> ranges) = 0;
+
   /// The residual of `tensor`, zeros where nothing was lost. For tests, between steps.
   virtual std::vector<float> residual(int tensor) const = 0;
 };

@@ -24,6 +24,11 @@ void MemorySink::Ready(int index) {
   at_ready_[index] = gradients_[index];
 }
 
+absl::Status MemorySink::Forget(absl::Span<const ElementRun> runs) {
+  forgotten_.insert(forgotten_.end(), runs.begin(), runs.end());
+  return absl::OkStatus();
+}
+
 void MemorySink::BeginStep() {
   ready_.clear();
   for (auto& gradient : gradients_) std::fill(gradient.begin(), gradient.end(), 0.0f);

@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-/// Gradients in plain memory. Records what Ready was told.
+/// Gradients in plain memory. Records what Ready and Forget were told.
 class MemorySink : public GradientSink {
  public:
   explicit MemorySink(const std::vector<ParameterInfo>& parameters);
@@ -18,10 +18,12 @@ class MemorySink : public GradientSink {
   absl::Span<float> gradient(int index) override { return absl::MakeSpan(gradients_[index]); }
   /// Keeps a copy of the gradient as it is now.
   void Ready(int index) override;
+  absl::Status Forget(absl::Span<const ElementRun> runs) override;
 
   void BeginStep();
   /// Indices in the order of this step's calls of Ready.
   const std::vector<int>& ready() const { return ready_; }
+  const std::vector<ElementRun>& forgotten() const { return forgotten_; }
   const std::vector<std::vector<float>>& gradients() const { return gradients_; }
   const std::vector<std::vector<float>>& at_ready() const { return at_ready_; }
 
@@ -29,6 +31,7 @@ class MemorySink : public GradientSink {
   std::vector<std::vector<float>> gradients_;
   std::vector<std::vector<float>> at_ready_;
   std::vector<int> ready_;
+  std::vector<ElementRun> forgotten_;
 };
 
 /// `world_size` trainers in this process; a step averages their gradients in rank order.

@@ -8,11 +8,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/ids.h"
 #include "models/batch.h"
 #include "models/data/data_shape.h"
 #include "proto/job.pb.h"
 #include "training/model_state.h"
+#include "training/trainer.h"
 
 namespace sluice {
 
@@ -34,9 +37,9 @@ struct BatchPlace {
 };
 
 /// One kind of phase on one rank: what it does besides the step that all phases have. A kind is a folder here
-/// and a line in MakePhase. All it does must be a function of the phase's settings, the parameters and the
-/// step, so that replicas stay equal and a rank that comes later can begin it anew. LibTorch's exceptions are
-/// caught by the caller.
+/// and a line in MakePhase. All it does must be a function of the phase's settings, the parameters, the step and
+/// what it saves, so that replicas stay equal and a rank that comes later can go on with it. LibTorch's exceptions
+/// are caught by the caller.
 /// \threadsafety step loop
 class TrainingPhase {
  public:
@@ -59,7 +62,23 @@ class TrainingPhase {
   /// global batch's size. So what is to be added to the mean loss as it is, a term of the parameters say, is to be
   /// multiplied by batch.size(). Undefined = nothing.
   virtual at::Tensor LossTerm(const Batch& batch, const at::Tensor& logits) { return {}; }
+  /// The gradient of parameter `index` is final and goes to the other ranks, or from them to the optimiser. It may
+  /// zero elements.
+  virtual void OnGradient(int index, absl::Span<float> gradient) {}
+  /// The parameters are about to move by what all ranks agree on.
+  virtual void BeforeUpdate() {}
+  /// They have moved, and may be moved further.
+  /// \return elements that are zero now and stay so: the caller zeroes what else is kept of them
+  virtual absl::StatusOr<std::vector<ElementRun>> AfterUpdate(Step step, double learning_rate) {
+    return std::vector<ElementRun>();
+  }
   virtual void AfterStep(Step step) {}
+  /// What its next steps depend on beside the parameters; empty = nothing. In checkpoints.
+  virtual std::string SaveState() const { return ""; }
+  /// Takes over what SaveState gave in the same phase, after Prepare. \error  nothing was changed
+  virtual absl::Status LoadState(absl::string_view bytes) { return absl::OkStatus(); }
+  /// Of its decisions, for the checksum that ranks compare; 0 = it makes none.
+  virtual uint64_t Digest() const { return 0; }
   /// After its last step.
   virtual absl::Status Finish() { return absl::OkStatus(); }
   /// One line about it for the log; empty = nothing to say.

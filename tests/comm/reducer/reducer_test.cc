@@ -217,6 +217,25 @@ TEST(Reducer, TensorsThatShareABucketUseTheirOwnCodecs) {
       std::equal(exact.begin() + raw, exact.begin() + raw + quantised, result.begin() + raw));
 }
 
+TEST(Reducer, AForgottenResidualIsZeroAndTheOthersStay) {
+  const World world = MakeWorld(3);
+  world.Run([&](Rank rank, Reducer& reducer) {
+    const CodecConfig codec = {CodecKind::kMaxMin, 4, 512};
+    ASSERT_TRUE(reducer.OfferPlan(UniformPlan(reducer.layout(), 1, Step(0), codec)).ok());
+    for (int64_t s = 0; s < 3; ++s) ASSERT_TRUE(RunStep(reducer, Step(s), rank).ok());
+    std::vector<float> expected = reducer.residual(1);
+    const std::vector<float> other = reducer.residual(0);
+    ASSERT_TRUE(std::any_of(expected.begin() + 2, expected.begin() + 9,
+                            [](float value) { return value != 0; }));
+    std::fill(expected.begin() + 2, expected.begin() + 5, 0.0f);
+    std::fill(expected.begin() + 7, expected.begin() + 9, 0.0f);
+    ASSERT_TRUE(reducer.ForgetResidual(1, {{2, 5}, {7, 9}}).ok());
+    EXPECT_EQ(reducer.residual(1), expected);
+    EXPECT_EQ(reducer.residual(0), other);
+    ASSERT_TRUE(RunStep(reducer, Step(3), rank).ok());
+  });
+}
+
 TEST(Reducer, ANaNReachesEveryRankUnderEveryCodec) {
   const World world = MakeWorld(3);
   for (const CodecConfig& codec : ManyCodecs()) {

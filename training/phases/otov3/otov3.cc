@@ -1,0 +1,56 @@
+#include "training/phases/otov3/otov3.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace sluice {
+
+absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
+  SLUICE_ASSIGN_OR_RETURN(std::vector<graph::Group> groups, find_groups_(model.network));
+  std::vector<ParameterInfo> infos;
+  values_.clear();
+  for (const NamedParameter& parameter : model.parameters) {
+    SLUICE_CHECK(parameter.tensor.is_contiguous(), "one run of memory each");
+    infos.push_back({parameter.name, parameter.tensor.sizes().vec()});
+    values_.emplace_back(parameter.tensor.data_ptr<float>(),
+                         static_cast<size_t>(parameter.tensor.numel()));
+  }
+  SLUICE_ASSIGN_OR_RETURN(pruner_, otov3::GroupPruner::Create(settings_, std::move(groups), infos,
+                                                              model.first, model.steps));
+  return absl::OkStatus();
+}
+
+void Otov3Phase::OnGradient(int index, absl::Span<float> gradient) {
+  pruner_->MaskGradient(index, gradient);
+}
+
+void Otov3Phase::BeforeUpdate() { pruner_->BeforeOptimizer(values_); }
+
+absl::StatusOr<std::vector<ElementRun>> Otov3Phase::AfterUpdate(Step step, double learning_rate) {
+  return pruner_->AfterOptimizer(step, learning_rate, values_);
+}
+
+std::string Otov3Phase::SaveState() const { return pruner_->SaveState(); }
+
+absl::Status Otov3Phase::LoadState(absl::string_view bytes) { return pruner_->LoadState(bytes); }
+
+uint64_t Otov3Phase::Digest() const { return pruner_->log().digest(); }
+
+absl::Status Otov3Phase::Finish() {
+  for (int g = 0; g < pruner_->view().size(); ++g) {
+    SLUICE_CHECK(!pruner_->zero()[static_cast<size_t>(g)] || pruner_->view().IsZero(g, values_),
+                 "what is zero stays zero");
+  }
+  return absl::OkStatus();
+}
+
+std::string Otov3Phase::Report() const {
+  const otov3::Timeline& timeline = pruner_->timeline();
+  return absl::StrCat("is to prune ", pruner_->requested(), " of ", pruner_->view().size(),
+                      " groups in ", pruner_->view().classes().size(),
+                      " classes, between its steps ", timeline.partition, " and ",
+                      timeline.deadline);
+}
+
+}  // namespace sluice

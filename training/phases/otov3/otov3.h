@@ -1,0 +1,47 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/graph/groups.h"
+#include "training/phases/otov3/group_pruner.h"
+#include "training/phases/phase.h"
+
+namespace sluice {
+
+/// Finds a network's zero-invariant groups. A function of its structure alone: the same on all ranks.
+using FindGroups = std::function<absl::StatusOr<std::vector<graph::Group>>(Network& network)>;
+
+/// Structured pruning while training: all that it does is GroupPruner's (docs/otov3.md). The optimiser goes on with
+/// its state.
+class Otov3Phase : public TrainingPhase {
+ public:
+  Otov3Phase(otov3::PruneSettings settings, FindGroups find_groups)
+      : settings_(std::move(settings)), find_groups_(std::move(find_groups)) {}
+
+  /// \error of finding groups, or as GroupPruner::Create
+  absl::Status Prepare(const PhaseModel& model) override;
+  void OnGradient(int index, absl::Span<float> gradient) override;
+  void BeforeUpdate() override;
+  /// The direction that the optimiser took is how far the parameters moved over the learning rate.
+  absl::StatusOr<std::vector<ElementRun>> AfterUpdate(Step step, double learning_rate) override;
+  std::string SaveState() const override;
+  absl::Status LoadState(absl::string_view bytes) override;
+  uint64_t Digest() const override;
+  /// The groups that the log calls zero are, to the bit.
+  absl::Status Finish() override;
+  std::string Report() const override;
+
+  /// \pre prepared
+  const otov3::GroupPruner& pruner() const { return *pruner_; }
+
+ private:
+  const otov3::PruneSettings settings_;
+  const FindGroups find_groups_;
+  std::optional<otov3::GroupPruner> pruner_;
+  std::vector<absl::Span<float>> values_;  // of the parameters
+};
+
+}  // namespace sluice
