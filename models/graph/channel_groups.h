@@ -7,6 +7,7 @@
 #include "models/graph/channel_classes.h"
 #include "models/graph/graph.h"
 #include "models/graph/groups.h"
+#include "models/graph/macs.h"  // what Group::macs counts
 
 namespace sluice::graph {
 
