@@ -117,6 +117,13 @@ const std::vector<Subcommand>& Subcommands() {
        {"stats", "window", "policy", "job", "network", "backward", "world", "explain", "json",
         "log_level"},
        PlanCommand},
+      {"prune",
+       "CHECKPOINT | RUN_DIRECTORY, --out FILE",
+       "a trained network without what pruning has made zero, as TorchScript",
+       "  orchestrator prune runs/x --out smaller.pt\n"
+       "  orchestrator run -np 4 --set model.torchscript=smaller.pt JOB.yaml\n",
+       {"out", "json", "log_level"},
+       PruneCommand},
       {"attack",
        "CHECKPOINT | RUN_DIRECTORY",
        "how a trained model stands adversarial images, and its layers' singular values",
@@ -201,8 +208,8 @@ void PrintSubcommandHelp(const Subcommand& subcommand) {
                     : absl::StrCat(" (default ", initial, ")").c_str());
   }
   if (std::string(subcommand.name) == "run" || std::string(subcommand.name) == "attack" ||
-      std::string(subcommand.name) == "plan" || std::string(subcommand.name) == "worker" ||
-      std::string(subcommand.name) == "check") {
+      std::string(subcommand.name) == "prune" || std::string(subcommand.name) == "plan" ||
+      std::string(subcommand.name) == "worker" || std::string(subcommand.name) == "check") {
     std::printf("  %-18s %s\n", "--set key=value", "override a key of the job file; repeatable");
   }
   std::printf("\nExamples:\n%s", subcommand.examples);

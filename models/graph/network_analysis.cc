@@ -1,8 +1,5 @@
 #include "models/graph/network_analysis.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Functions.h>
-
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -11,12 +8,12 @@
 #include "base/status_macros.h"
 #include "models/data/data_shape.h"
 #include "models/graph/axis_analysis.h"
-#include "models/graph/channel_groups.h"
 #include "models/graph/cut.h"
 #include "models/graph/importer.h"
 #include "models/graph/operators.h"
-#include "models/graph/probe.h"
+#include "models/graph/prunable.h"
 #include "models/graph/rebuild.h"
+#include "models/zoo/example.h"
 #include "models/zoo/zoo.h"
 
 namespace sluice::graph {
@@ -27,37 +24,30 @@ using Tensors = std::vector<at::Tensor>;
 constexpr int64_t kSamples = 2;
 constexpr uint64_t kSeed = 1;
 
-absl::StatusOr<Tensors> Examples(const AnalysisRequest& request) {
+absl::StatusOr<DataShape> ShapeOf(const AnalysisRequest& request) {
   if (request.examples.empty()) {
     return absl::InvalidArgumentError("it cannot be run without the shapes of its inputs");
   }
-  at::Generator generator = at::detail::createCPUGenerator();
-  Tensors examples;
   for (const std::vector<int64_t>& extents : request.examples) {
-    std::vector<int64_t> sizes = {kSamples};
     for (const int64_t extent : extents) {
-      if (extent < 1) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("an input's extents must be above 0, got ", extent));
-      }
-      sizes.push_back(extent);
+      if (extent >= 1) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("an input's extents must be above 0, got ", extent));
     }
-    const bool tokens = extents.size() == 1 && examples.empty();
-    examples.push_back(tokens ? at::randint(request.classes, sizes, generator, at::kLong)
-                              : at::randn(sizes, generator));
-  }
-  return examples;
-}
-
-absl::StatusOr<Imported> ImportOf(const AnalysisRequest& request, const Tensors& examples) {
-  if (!request.model.torchscript().empty()) {
-    return ImportScriptFile(request.model.torchscript(), examples);
   }
   DataShape shape;
   shape.input = request.examples.front();
   shape.more_inputs.assign(request.examples.begin() + 1, request.examples.end());
   shape.classes = request.classes;
   shape.target_per_position = shape.input.size() == 1;
+  return shape;
+}
+
+absl::StatusOr<Imported> ImportOf(const AnalysisRequest& request, const DataShape& shape,
+                                  const Tensors& examples) {
+  if (!request.model.torchscript().empty()) {
+    return ImportScriptFile(request.model.torchscript(), examples);
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::shared_ptr<Network> network,
                           BuildNetwork(request.model, shape, kSeed));
   return ImportNetwork(*network, examples);
@@ -96,22 +86,23 @@ absl::StatusOr<NetworkAnalysis::Smaller> Without(double share, const Imported& i
 }  // namespace
 
 absl::StatusOr<NetworkAnalysis> AnalyseNetwork(const AnalysisRequest& request) {
-  SLUICE_ASSIGN_OR_RETURN(const Tensors examples, Examples(request));
-  SLUICE_ASSIGN_OR_RETURN(Imported imported, ImportOf(request, examples));
-  SLUICE_ASSIGN_OR_RETURN(const AxisAnalysis axes, AnalyseAxes(imported.graph));
+  SLUICE_ASSIGN_OR_RETURN(const DataShape shape, ShapeOf(request));
+  const Tensors examples = ExampleOf(shape, kSamples);
+  SLUICE_ASSIGN_OR_RETURN(Imported whole, ImportOf(request, shape, examples));
+  SLUICE_ASSIGN_OR_RETURN(Prunable prunable,
+                          FindPrunable(std::move(whole), examples, request.options));
+  Imported& imported = prunable.imported;
+  const AxisAnalysis& axes = prunable.axes;
   NetworkAnalysis analysis;
   const bool from_file = !request.model.torchscript().empty();
   analysis.name = from_file ? request.model.torchscript() : request.model.name();
-  SLUICE_ASSIGN_OR_RETURN(analysis.classes, FindClasses(imported.graph, axes, request.options));
-  SLUICE_RETURN_IF_ERROR(Probe(imported, axes, examples, {}, &analysis.classes).status());
   for (const AxisAnalysis::Unsupported& one : axes.unsupported) {
     analysis.unsupported.push_back(
         absl::StrCat(NameOf(imported.graph.nodes[one.node]), ": ", one.why));
   }
   analysis.parameters = ParametersOf(imported.graph);
-  for (const Group& group : Groups(imported.graph, axes, analysis.classes)) {
-    analysis.in_groups += group.elements;
-  }
+  for (const Group& group : prunable.groups()) analysis.in_groups += group.elements;
+  analysis.classes = std::move(prunable.classes);
   analysis.macs = Macs(imported.graph);
   for (const double share : {0.3, 0.5, 0.7}) {
     SLUICE_ASSIGN_OR_RETURN(NetworkAnalysis::Smaller smaller,

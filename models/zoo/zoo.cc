@@ -17,6 +17,7 @@
 #include "models/zoo/bert.h"
 #include "models/zoo/cnn.h"
 #include "models/zoo/densenet.h"
+#include "models/zoo/example.h"
 #include "models/zoo/gpt.h"
 #include "models/zoo/mlp.h"
 #include "models/zoo/mobilenet_v2.h"
@@ -56,21 +57,6 @@ constexpr Entry kNetworks[] = {
 };
 
 constexpr int64_t kSmallestSide = 8;  // pixels
-
-// Random inputs. The first ones are tokens if they are vectors.
-std::vector<at::Tensor> ExampleOf(const DataShape& shape, int64_t samples) {
-  at::Generator generator = at::detail::createCPUGenerator();
-  const auto sizes = [&](const std::vector<int64_t>& input) {
-    std::vector<int64_t> all = {samples};
-    all.insert(all.end(), input.begin(), input.end());
-    return all;
-  };
-  std::vector<at::Tensor> example = {
-      shape.input.size() == 1 ? at::randint(shape.classes, sizes(shape.input), generator, at::kLong)
-                              : at::randn(sizes(shape.input), generator)};
-  for (const auto& more : shape.more_inputs) example.push_back(at::randn(sizes(more), generator));
-  return example;
-}
 
 absl::StatusOr<std::shared_ptr<Network>> BuildTorchScript(const proto::Model& model,
                                                           const DataShape& shape) {

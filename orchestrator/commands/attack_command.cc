@@ -1,7 +1,5 @@
 #include <cstdio>
-#include <filesystem>
 #include <string>
-#include <system_error>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -10,29 +8,12 @@
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
 #include "orchestrator/commands/process_setup.h"
-#include "orchestrator/config/job_loader.h"
-#include "orchestrator/config/job_writer.h"
+#include "orchestrator/commands/trained_model.h"
 #include "orchestrator/report/robustness_text.h"
-#include "training/checkpoint.h"
 #include "training/robust/robustness.h"
 
 namespace sluice {
 namespace {
-
-bool Exists(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
-// A checkpoint itself, or the newest whole one of a run's directory or of a folder of checkpoints.
-absl::StatusOr<std::string> CheckpointAt(const std::string& given) {
-  const std::filesystem::path path(given);
-  if (Exists(path / kManifestName)) return given;
-  const std::filesystem::path of_run = path / "checkpoints";
-  SLUICE_ASSIGN_OR_RETURN(const WholeCheckpoint newest,
-                          NewestWhole(Exists(of_run) ? of_run.string() : given));
-  return newest.path;
-}
 
 // What the last robust phase trained for.
 double EpsOf(const proto::JobConfig& job) {
@@ -44,17 +25,16 @@ double EpsOf(const proto::JobConfig& job) {
 }
 
 absl::Status Run(const CommandLine& line) {
-  SLUICE_ASSIGN_OR_RETURN(const std::string path, CheckpointAt(line.positional.front()));
-  SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
-  SLUICE_ASSIGN_OR_RETURN(const proto::JobConfig job,
-                          ParseJob(JobToYaml(manifest.job()), JobFormat::kYaml, path, line.sets));
+  SLUICE_ASSIGN_OR_RETURN(const TrainedModel model,
+                          FindTrainedModel(line.positional.front(), line.sets));
   RobustnessQuestion question;
-  question.eps = absl::GetFlag(FLAGS_eps) >= 0 ? absl::GetFlag(FLAGS_eps) : EpsOf(job);
+  question.eps = absl::GetFlag(FLAGS_eps) >= 0 ? absl::GetFlag(FLAGS_eps) : EpsOf(model.job);
   question.samples = absl::GetFlag(FLAGS_samples);
   question.restarts = absl::GetFlag(FLAGS_restarts);
-  SLUICE_ASSIGN_OR_RETURN(const RobustnessReport report, MeasureRobustness(job, path, question));
+  SLUICE_ASSIGN_OR_RETURN(const RobustnessReport report,
+                          MeasureRobustness(model.job, model.checkpoint, question));
   const std::string text = absl::GetFlag(FLAGS_json)
-                               ? RobustnessJson(report, path, question.eps) + "\n"
+                               ? RobustnessJson(report, model.checkpoint, question.eps) + "\n"
                                : RobustnessText(report, question.eps);
   std::fputs(text.c_str(), stdout);
   return absl::OkStatus();

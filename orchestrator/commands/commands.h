@@ -33,6 +33,9 @@ int PlanCommand(const CommandLine& line);
 /// `orchestrator attack CHECKPOINT`: how a trained model stands adversarial images, without a cluster.
 int AttackCommand(const CommandLine& line);
 
+/// `orchestrator prune CHECKPOINT --out FILE`: a trained network without what is zero in it, as TorchScript.
+int PruneCommand(const CommandLine& line);
+
 /// `orchestrator solve FILE.json`: knapsack instances.
 int SolveCommand(const CommandLine& line);
 

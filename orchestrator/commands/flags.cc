@@ -97,6 +97,8 @@ ABSL_FLAG(
 ABSL_FLAG(int32_t, samples, 0, "attacks: so many of the test set, the first ones (default: all)");
 ABSL_FLAG(int32_t, restarts, 5, "attacks: starts of the strongest attack");
 
+ABSL_FLAG(std::string, out, "", "the smaller network's file");
+
 ABSL_FLAG(
     std::string, job, "",
     "job file; of plan the one beside the statistics if not given, of the processes that `run` "

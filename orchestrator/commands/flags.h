@@ -71,6 +71,9 @@ ABSL_DECLARE_FLAG(double, eps);
 ABSL_DECLARE_FLAG(int32_t, samples);
 ABSL_DECLARE_FLAG(int32_t, restarts);
 
+// Of `prune`.
+ABSL_DECLARE_FLAG(std::string, out);
+
 // Between `run` and the processes that it starts.
 ABSL_DECLARE_FLAG(std::string, job);
 ABSL_DECLARE_FLAG(std::string, job_id);

@@ -6,8 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "orchestrator/config/nearest_word.h"
-#include "policies/compression/alpha_schedule.h"
+#include "orchestrator/config/otov3_checks.h"
 #include "orchestrator/config/tscnc_checks.h"
+#include "policies/compression/alpha_schedule.h"
 #include "policies/schedule/phase_schedule.h"
 
 namespace sluice {
@@ -176,6 +177,7 @@ void CheckPhases(const proto::JobConfig& job, const Origins& origins, ErrorList&
       refuse(where, absl::StrCat("frozen is for phases of kind finetune, this is ", phase.kind()));
     }
     for (const std::string& problem : TscncProblems(job, phase)) refuse(where, problem);
+    for (const std::string& problem : Otov3Problems(phase)) refuse(where, problem);
   }
 }
 

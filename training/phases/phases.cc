@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "training/phases/finetune/finetune.h"
+#include "training/phases/otov3/otov3.h"
 #include "training/phases/phase.h"
 #include "training/phases/train/train.h"
 #include "training/phases/tscnc/tscnc.h"
@@ -12,8 +13,9 @@ absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& set
   if (settings.kind() == "train") return Result(std::make_unique<TrainPhase>());
   if (settings.kind() == "finetune") return Result(std::make_unique<FinetunePhase>(settings));
   if (settings.kind() == "tscnc") return TscncPhase::Create(settings, first, steps);
-  return absl::InvalidArgumentError(
-      absl::StrCat("phase kind \"", settings.kind(), "\": expected train, finetune or tscnc"));
+  if (settings.kind() == "otov3") return Otov3Phase::Create(settings, first, steps);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "phase kind \"", settings.kind(), "\": expected train, finetune, tscnc or otov3"));
 }
 
 }  // namespace sluice

@@ -6,36 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/data/dataset.h"
-#include "models/torch_guard.h"
-#include "models/zoo/zoo.h"
-#include "training/checkpoint.h"
+#include "training/checkpoint_network.h"
 #include "training/model_state.h"
 #include "training/robust/network_weights.h"
 #include "training/robust/robustness_shard.h"
-#include "training/safetensors.h"
-#include "training/trainer_state.h"
 
 namespace sluice {
 namespace {
-
-constexpr char kModelFile[] = "model.safetensors";
-constexpr char kAverageFile[] = "model_average.safetensors";
-
-// Sets the network to the checkpoint's, to the weights' average if it has one. \return whether it has
-absl::StatusOr<bool> Restore(const std::string& path, Network& network) {
-  SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, ReadManifest(path));
-  bool average = false;
-  for (const proto::CheckpointFile& file : manifest.files()) {
-    average = average || file.name() == kAverageFile;
-  }
-  SLUICE_ASSIGN_OR_RETURN(const std::string bytes,
-                          ReadCheckpointFile(path, manifest, average ? kAverageFile : kModelFile));
-  SLUICE_ASSIGN_OR_RETURN(const SafeTensors from, ReadSafeTensors(bytes));
-  std::vector<SafeTensor> into = ParameterTensors(ParametersInBackwardOrder(network));
-  for (SafeTensor& buffer : BufferTensors(network)) into.push_back(std::move(buffer));
-  SLUICE_RETURN_IF_ERROR(RestoreTensors(from, into));
-  return average;
-}
 
 // Signs of gradients that lead nowhere, after Athalye et al., 2018, "Obfuscated gradients give a false sense of security".
 std::vector<std::string> AlarmsOf(const RobustnessCounts& counts, double eps) {
@@ -63,12 +40,11 @@ absl::StatusOr<RobustnessReport> MeasureRobustness(const proto::JobConfig& job,
                                                    const std::string& path,
                                                    const RobustnessQuestion& question) {
   SLUICE_ASSIGN_OR_RETURN(const Datasets data, LoadDatasets(job.data()));
-  SLUICE_ASSIGN_OR_RETURN(const std::shared_ptr<Network> network,
-                          BuildNetwork(job.model(), data.test->shape(), job.training().seed()));
+  SLUICE_ASSIGN_OR_RETURN(const CheckpointNetwork trained,
+                          LoadCheckpointNetwork(job, data.test->shape(), path));
+  const std::shared_ptr<Network>& network = trained.network;
   RobustnessReport report;
-  const auto restored = TorchGuard("restore", [&] { return Restore(path, *network); });
-  if (!restored.ok()) return Annotate(restored.status(), path);
-  report.of_average = *restored;
+  report.of_average = trained.of_average;
   SLUICE_ASSIGN_OR_RETURN(report.counts, AttackShardOf(*data.test, job.training().seed(), question,
                                                        Rank(0), 1, *network));
   for (const LayerWeight& layer : LayerWeightsOf(*network, ParametersInBackwardOrder(*network))) {

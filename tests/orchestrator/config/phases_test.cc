@@ -78,6 +78,18 @@ TEST(Phases, OnlyFinetuneFreezes) {
               HasSubstr("frozen is for phases of kind finetune, this is train"));
 }
 
+TEST(Phases, OnlyOtov3HasItsKeys) {
+  EXPECT_THAT(ErrorOf("phases: [{steps: 1, otov3: {divisor: 4}}]"),
+              HasSubstr("phases[0] (train): otov3 is for phases of kind otov3, this is train"));
+}
+
+TEST(Phases, Otov3NamesSharesThatContradictEachOtherAndAPhaseTooShortForThem) {
+  EXPECT_THAT(ErrorOf("phases: [{kind: otov3, epochs: 1, otov3: {shrink: 0.9}}]"),
+              HasSubstr("phases[0] (otov3): otov3.deadline is 0.8"));
+  EXPECT_THAT(ErrorOf("phases: [{kind: otov3, steps: 8, otov3: {variant: hesso}}]"),
+              HasSubstr("expected at least 10: make the phase longer"));
+}
+
 TEST(Phases, OnlyTscncHasItsKeys) {
   EXPECT_THAT(ErrorOf("phases: [{steps: 1, tscnc: {sparsity: 0.5}}]"),
               HasSubstr("phases[0] (train): tscnc is for phases of kind tscnc, this is train"));

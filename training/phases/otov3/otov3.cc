@@ -3,11 +3,38 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "models/graph/class_report.h"
+#include "models/graph/prunable.h"
 
 namespace sluice {
+namespace {
+
+// \error kInvalidArgument  nothing of the network can be pruned
+absl::StatusOr<std::vector<graph::Group>> GroupsOf(const PhaseModel& model, int64_t divisor) {
+  graph::ClassOptions options;
+  options.divisor = divisor;
+  SLUICE_ASSIGN_OR_RETURN(const graph::Prunable prunable,
+                          graph::FindPrunable(model.network, model.data, options));
+  std::vector<graph::Group> groups = prunable.groups();
+  if (!groups.empty()) return groups;
+  return absl::InvalidArgumentError(
+      absl::StrCat("otov3: nothing of the network can be pruned:\n",
+                   graph::ClassTable(prunable.imported.graph, prunable.axes, prunable.classes)));
+}
+
+}  // namespace
+
+std::unique_ptr<TrainingPhase> Otov3Phase::Create(const proto::Phase& settings, Step first,
+                                                  int64_t steps) {
+  return std::make_unique<Otov3Phase>(
+      otov3::PruneSettingsOf(settings), first, steps,
+      [divisor = settings.otov3().divisor()](const PhaseModel& model) {
+        return GroupsOf(model, divisor);
+      });
+}
 
 absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
-  SLUICE_ASSIGN_OR_RETURN(std::vector<graph::Group> groups, find_groups_(model.network));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<graph::Group> groups, find_groups_(model));
   std::vector<ParameterInfo> infos;
   values_.clear();
   for (const NamedParameter& parameter : model.parameters) {
@@ -16,8 +43,8 @@ absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
     values_.emplace_back(parameter.tensor.data_ptr<float>(),
                          static_cast<size_t>(parameter.tensor.numel()));
   }
-  SLUICE_ASSIGN_OR_RETURN(pruner_, otov3::GroupPruner::Create(settings_, std::move(groups), infos,
-                                                              model.first, model.steps));
+  SLUICE_ASSIGN_OR_RETURN(
+      pruner_, otov3::GroupPruner::Create(settings_, std::move(groups), infos, first_, steps_));
   return absl::OkStatus();
 }
 

@@ -1,25 +1,39 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/ids.h"
 #include "models/graph/groups.h"
+#include "proto/job.pb.h"
 #include "training/phases/otov3/group_pruner.h"
 #include "training/phases/phase.h"
 
 namespace sluice {
 
-/// Finds a network's zero-invariant groups. A function of its structure alone: the same on all ranks.
-using FindGroups = std::function<absl::StatusOr<std::vector<graph::Group>>(Network& network)>;
+/// Finds the zero-invariant groups of a phase's network. A function of its structure alone: the same on all ranks.
+using FindGroups =
+    std::function<absl::StatusOr<std::vector<graph::Group>>(const PhaseModel& model)>;
 
 /// Structured pruning while training: all that it does is GroupPruner's (docs/otov3.md). The optimiser goes on with
 /// its state.
 class Otov3Phase : public TrainingPhase {
  public:
-  Otov3Phase(otov3::PruneSettings settings, FindGroups find_groups)
-      : settings_(std::move(settings)), find_groups_(std::move(find_groups)) {}
+  /// \param first, steps  the phase's first step, and how many there are at the most
+  Otov3Phase(otov3::PruneSettings settings, Step first, int64_t steps, FindGroups find_groups)
+      : settings_(std::move(settings)),
+        first_(first),
+        steps_(steps),
+        find_groups_(std::move(find_groups)) {}
+
+  /// With the groups that models/graph finds.
+  static std::unique_ptr<TrainingPhase> Create(const proto::Phase& settings, Step first,
+                                               int64_t steps);
 
   /// \error of finding groups, or as GroupPruner::Create
   absl::Status Prepare(const PhaseModel& model) override;
@@ -39,6 +53,8 @@ class Otov3Phase : public TrainingPhase {
 
  private:
   const otov3::PruneSettings settings_;
+  const Step first_;
+  const int64_t steps_;
   const FindGroups find_groups_;
   std::optional<otov3::GroupPruner> pruner_;
   std::vector<absl::Span<float>> values_;  // of the parameters

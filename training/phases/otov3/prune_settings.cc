@@ -47,6 +47,24 @@ absl::Status CheckShares(const PruneSettings& s) {
 
 }  // namespace
 
+PruneSettings PruneSettingsOf(const proto::Phase& phase) {
+  const proto::Otov3& from = phase.otov3();
+  PruneSettings settings;
+  settings.variant = from.variant() == "hesso" ? Variant::kHesso : Variant::kDhspg;
+  settings.hesso_scores = from.score() == "hesso";
+  settings.cost_weight = from.cost_weight();
+  settings.rules = {from.target_sparsity(), from.divisor(), from.max_removed()};
+  settings.half_space = RuleFor(phase.optimizer().kind());
+  settings.half_space.epsilon = from.epsilon();
+  settings.warmup = from.warmup();
+  settings.projection = from.projection();
+  settings.shrink = from.shrink();
+  settings.deadline = from.deadline();
+  settings.periods = from.periods();
+  settings.keep.assign(from.keep().begin(), from.keep().end());
+  return settings;
+}
+
 int64_t Timeline::PeriodBegin(int period, int periods) const {
   return partition + (deadline - partition) * period / periods;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "proto/job.pb.h"
 #include "training/phases/otov3/half_space.h"
 #include "training/phases/otov3/partition.h"
 
@@ -33,6 +34,9 @@ struct PruneSettings {
   /// Groups with a slice of a parameter whose name starts with one of these are left alone.
   std::vector<std::string> keep;
 };
+
+/// Of a phase of kind otov3. The half-space's penalty is what its optimiser's kind suggests.
+PruneSettings PruneSettingsOf(const proto::Phase& phase);
 
 /// The same in steps, counted from the phase's first.
 struct Timeline {

@@ -12,6 +12,7 @@
 #include "training/checkpoint_parts.h"
 #include "training/phases/otov3/otov3.h"
 #include "training/safetensors.h"
+#include "training/trainer_with_phases.h"
 
 namespace sluice {
 namespace {
@@ -36,7 +37,7 @@ proto::JobConfig Job(const std::string& optimizer) {
   return job;
 }
 
-absl::StatusOr<std::vector<graph::Group>> HiddenUnits(Network&) {
+absl::StatusOr<std::vector<graph::Group>> HiddenUnits(const PhaseModel&) {
   std::vector<graph::Group> groups;
   for (int layer = 0; layer < 2; ++layer) {
     const std::string name = layer == 0 ? "fc1" : "fc2";
@@ -59,15 +60,18 @@ struct PrunedWorld {
     settings.rules = {0.5, 1, 0.9};
     settings.periods = 3;
     settings.half_space = otov3::RuleFor(job.optimizer().kind());
-    world = *MemoryWorld::Create(
-        job, ranks,
-        [this,
-         settings](const proto::Phase& phase) -> absl::StatusOr<std::unique_ptr<TrainingPhase>> {
-          if (phase.kind() != "otov3") return MakePhase(phase);
-          auto made = std::make_unique<Otov3Phase>(settings, HiddenUnits);
-          phases.push_back(made.get());
-          return std::unique_ptr<TrainingPhase>(std::move(made));
-        });
+    const PhaseMaker make = [this, settings](
+                                const proto::Phase& phase, Step first,
+                                int64_t steps) -> absl::StatusOr<std::unique_ptr<TrainingPhase>> {
+      if (phase.kind() != "otov3") return MakePhase(phase, first, steps);
+      auto made = std::make_unique<Otov3Phase>(settings, first, steps, HiddenUnits);
+      phases.push_back(made.get());
+      return std::unique_ptr<TrainingPhase>(std::move(made));
+    };
+    world = *MemoryWorld::Create(job, ranks,
+                                 [&](const proto::JobConfig& of, Rank rank, int world_size) {
+                                   return CreateTrainerWithPhases(of, rank, world_size, make);
+                                 });
   }
 
   // On all ranks.

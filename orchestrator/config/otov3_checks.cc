@@ -1,0 +1,31 @@
+#include "orchestrator/config/otov3_checks.h"
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "orchestrator/config/field_value.h"
+#include "training/phases/otov3/prune_settings.h"
+
+namespace sluice {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+// Of a phase that lasts epochs, whose steps are not known here: long enough for any settings.
+constexpr int64_t kManySteps = 1'000'000'000;
+
+}  // namespace
+
+std::vector<std::string> Otov3Problems(const proto::Phase& phase) {
+  if (phase.kind() != "otov3") {
+    proto::Phase plain;
+    SetDefaults(plain);
+    if (!phase.has_otov3() || MessageDifferencer::Equals(plain.otov3(), phase.otov3())) return {};
+    return {absl::StrCat("otov3 is for phases of kind otov3, this is ", phase.kind())};
+  }
+  const auto timeline = otov3::MakeTimeline(otov3::PruneSettingsOf(phase),
+                                            phase.steps() > 0 ? phase.steps() : kManySteps);
+  if (timeline.ok()) return {};
+  return {std::string(timeline.status().message())};
+}
+
+}  // namespace sluice

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "training/pruned_network.h"
+
+namespace sluice {
+
+/// A table of the layers and a line on the whole, ending in a newline.
+std::string PrunedText(const PrunedNetwork& pruned, const std::string& checkpoint,
+                       const std::string& out);
+
+/// The same as one JSON object without a newline (docs/otov3.md).
+std::string PrunedJson(const PrunedNetwork& pruned, const std::string& checkpoint,
+                       const std::string& out);
+
+}  // namespace sluice
