@@ -111,7 +111,7 @@ TEST(Evaluation, ARankMayHaveNoSamples) {
   ASSERT_TRUE(part.ok()) << part.status();
   EXPECT_EQ(part->predictions(), 0);
   EXPECT_EQ(part->loss_sum(), 0);
-  EXPECT_EQ(part->classes, kClasses);
+  EXPECT_EQ(part->classes(), kClasses);
 }
 
 TEST(Evaluation, SaysWhatAPredictionIs) {
