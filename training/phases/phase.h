@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "models/batch.h"
-#include "models/data/data_shape.h"
+#include "models/data/dataset.h"
 #include "proto/job.pb.h"
 #include "training/model_state.h"
 
@@ -20,7 +20,7 @@ namespace sluice {
 struct PhaseModel {
   Network& network;
   const std::vector<NamedParameter>& parameters;
-  const DataShape& data;
+  const Dataset& data;  ///< that is trained on
   const proto::JobConfig& job;
 };
 
