@@ -172,8 +172,8 @@ class TorchTrainer : public Trainer {
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
       SLUICE_ASSIGN_OR_RETURN(auto next, parts_.make_phase(settings, first, steps));
-      SLUICE_RETURN_IF_ERROR(next->Prepare(
-          {*parts_.network, parts_.parameters, parts_.data.train->shape(), parts_.job}));
+      SLUICE_RETURN_IF_ERROR(
+          next->Prepare({*parts_.network, parts_.parameters, *parts_.data.train, parts_.job}));
       SLUICE_ASSIGN_OR_RETURN(auto optimizer,
                               MakeOptimizer(settings.optimizer(), TensorsOf(parts_.parameters)));
       SLUICE_RETURN_IF_ERROR(phase_->Finish());

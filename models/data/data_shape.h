@@ -12,9 +12,6 @@ struct DataShape {
   bool target_per_position = false;  ///< targets are n x positions rather than n
   /// Of the inputs after the first, where a network takes several.
   std::vector<std::vector<int64_t>> more_inputs = {};
-  /// Images, per channel: what was taken off a pixel in [0, 1], and what that was divided by. Empty: no images.
-  std::vector<float> mean = {};
-  std::vector<float> deviation = {};
 };
 
 }  // namespace sluice

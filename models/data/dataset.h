@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "models/batch.h"
 #include "models/data/data_shape.h"
+#include "models/data/image_set.h"
 #include "proto/job.pb.h"
 
 namespace sluice {
@@ -28,6 +29,8 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;
   virtual const DataShape& shape() const = 0;
+  /// Of data whose samples are one image each, with the mean and deviation that they are normalised by; else null.
+  virtual const ImageFormat* image_format() const { return nullptr; }
   /// The samples of `indices` in their order, normalised.
   /// \param augmentation  draws the changes that the data set was made with; absent: there are none
   /// \pre every index is in [0, size())

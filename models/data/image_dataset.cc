@@ -31,16 +31,16 @@ class ImageDataset : public Dataset {
                const ImageAugmentation& augmentation)
       : source_(std::move(source)),
         augmentation_(augmentation),
+        format_(format),
         normaliser_(format),
         pixels_(format.pixels()) {
     shape_.input = {format.channels, format.height, format.width};
     shape_.classes = format.classes;
-    shape_.mean = format.mean;
-    shape_.deviation = format.deviation;
   }
 
   int64_t size() const override { return source_->size(); }
   const DataShape& shape() const override { return shape_; }
+  const ImageFormat* image_format() const override { return &format_; }
 
   absl::StatusOr<Batch> Make(absl::Span<const int64_t> indices,
                              const std::optional<Augmentation>& augmentation) const override {
@@ -94,6 +94,7 @@ class ImageDataset : public Dataset {
 
   const std::unique_ptr<ImageSource> source_;
   const ImageAugmentation augmentation_;
+  const ImageFormat format_;
   const PixelNormaliser normaliser_;
   const int64_t pixels_;
   DataShape shape_;

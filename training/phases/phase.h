@@ -12,7 +12,7 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "models/batch.h"
-#include "models/data/data_shape.h"
+#include "models/data/dataset.h"
 #include "proto/job.pb.h"
 #include "training/model_state.h"
 #include "training/trainer.h"
@@ -23,7 +23,7 @@ namespace sluice {
 struct PhaseModel {
   Network& network;
   const std::vector<NamedParameter>& parameters;
-  const DataShape& data;
+  const Dataset& data;  ///< that is trained on
   const proto::JobConfig& job;
 };
 

@@ -71,15 +71,16 @@ at::Tensor BySample(const at::Tensor& chosen, const at::Tensor& like) {
 
 }  // namespace
 
-absl::StatusOr<PixelSpace> PixelSpace::Of(const DataShape& shape) {
-  if (shape.mean.empty() || !shape.more_inputs.empty()) {
+absl::StatusOr<PixelSpace> PixelSpace::Of(const Dataset& data) {
+  const ImageFormat* const format = data.image_format();
+  if (format == nullptr) {
     return absl::InvalidArgumentError(
         "attacks need data whose samples are one image each; use loss clean for others");
   }
   const auto by_channel = [&](float pixel, bool centred) {
     std::vector<float> values;
-    for (size_t c = 0; c < shape.mean.size(); ++c) {
-      values.push_back((pixel - (centred ? shape.mean[c] : 0)) / shape.deviation[c]);
+    for (size_t c = 0; c < format->mean.size(); ++c) {
+      values.push_back((pixel - (centred ? format->mean[c] : 0)) / format->deviation[c]);
     }
     return at::tensor(values).view({1, static_cast<int64_t>(values.size()), 1, 1});
   };

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/random.h"
-#include "models/data/data_shape.h"
+#include "models/data/dataset.h"
 #include "models/zoo/network.h"
 #include "proto/job.pb.h"
 
@@ -22,7 +22,7 @@ struct PixelSpace {
 
   /// Of images, by channel.
   /// \error kInvalidArgument  the data are no images, or more than images
-  static absl::StatusOr<PixelSpace> Of(const DataShape& shape);
+  static absl::StatusOr<PixelSpace> Of(const Dataset& data);
   /// Of inputs that are pixel values themselves.
   static PixelSpace Plain();
 };

@@ -24,7 +24,7 @@ int64_t Count(const at::Tensor& chosen) { return chosen.sum().item<int64_t>(); }
 absl::StatusOr<RobustnessCounts> AttackShardOf(const Dataset& set, uint64_t seed,
                                                const RobustnessQuestion& question, Rank rank,
                                                int world_size, Network& network) {
-  SLUICE_ASSIGN_OR_RETURN(const PixelSpace space, PixelSpace::Of(set.shape()));
+  SLUICE_ASSIGN_OR_RETURN(const PixelSpace space, PixelSpace::Of(set));
   const int64_t samples =
       question.samples > 0 ? std::min(question.samples, set.size()) : set.size();
   std::vector<int64_t> shard;

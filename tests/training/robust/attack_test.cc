@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -39,6 +40,29 @@ class TestNetwork : public Network {
  private:
   torch::nn::Linear first_{nullptr}, last_{nullptr};
   torch::nn::BatchNorm1d norm_{nullptr};
+};
+
+// Knows how its images are normalised, if it has channels.
+class FakeData : public Dataset {
+ public:
+  explicit FakeData(int64_t channels) {
+    format_.channels = channels;
+    format_.mean = {0.5f, 0.1f};
+    format_.deviation = {0.25f, 2.0f};
+  }
+  int64_t size() const override { return 0; }
+  const DataShape& shape() const override { return shape_; }
+  const ImageFormat* image_format() const override {
+    return format_.channels > 0 ? &format_ : nullptr;
+  }
+  absl::StatusOr<Batch> Make(absl::Span<const int64_t>,
+                             const std::optional<Augmentation>&) const override {
+    return absl::UnimplementedError("it has no samples");
+  }
+
+ private:
+  DataShape shape_;
+  ImageFormat format_;
 };
 
 AttackPlan Plan(int steps, AttackStart start = AttackStart::kUniform,
@@ -94,17 +118,14 @@ TEST(Attack, NeverLeavesTheBallNorBlackAndWhite) {
 }
 
 TEST(Attack, NormalisedImagesAreAttackedInPixelValues) {
-  DataShape shape;
-  shape.input = {2, 3, 3};
-  shape.classes = 4;
-  shape.mean = {0.5f, 0.1f};
-  shape.deviation = {0.25f, 2.0f};
-  const PixelSpace space = *PixelSpace::Of(shape);
+  const FakeData data(2);
+  const ImageFormat& format = *data.image_format();
+  const PixelSpace space = *PixelSpace::Of(data);
   torch::manual_seed(1);
   TestNetwork network(18, 8, 4);
   const at::Tensor pixels = torch::rand({5, 2, 3, 3});
-  const at::Tensor mean = at::tensor(shape.mean).view({1, 2, 1, 1});
-  const at::Tensor deviation = at::tensor(shape.deviation).view({1, 2, 1, 1});
+  const at::Tensor mean = at::tensor(format.mean).view({1, 2, 1, 1});
+  const at::Tensor deviation = at::tensor(format.deviation).view({1, 2, 1, 1});
   const at::Tensor targets = torch::randint(4, {5}, at::kLong);
   const Attacked got =
       Attack(network, (pixels - mean) / deviation, targets, Plan(10), space, KeyOf);
@@ -206,9 +227,7 @@ TEST(Attack, SamplesWithoutAFiniteGradientStayAndAreCounted) {
 }
 
 TEST(Attack, DataThatAreNoImagesAreRefused) {
-  DataShape tokens;
-  tokens.input = {16};
-  EXPECT_EQ(PixelSpace::Of(tokens).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(PixelSpace::Of(FakeData(0)).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ absl::StatusOr<std::vector<graph::Group>> GroupsOf(const PhaseModel& model, int6
   graph::ClassOptions options;
   options.divisor = divisor;
   SLUICE_ASSIGN_OR_RETURN(const graph::Prunable prunable,
-                          graph::FindPrunable(model.network, model.data, options));
+                          graph::FindPrunable(model.network, model.data.shape(), options));
   std::vector<graph::Group> groups = prunable.groups();
   if (!groups.empty()) return groups;
   return absl::InvalidArgumentError(
