@@ -1,5 +1,6 @@
 #include "training/step_loop.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -52,7 +53,7 @@ class FakeTrainer : public Trainer {
     for (int t = 0; t < 2; ++t) {
       for (float value : sink_->gradient(t)) sum_ += value;
     }
-    return absl::OkStatus();
+    return sink_->Forget(forget);
   }
   std::vector<absl::Span<float>> FloatBuffers() override { return {absl::MakeSpan(buffer_)}; }
   uint64_t ModelFileDigest() const override { return 0; }
@@ -72,6 +73,7 @@ class FakeTrainer : public Trainer {
 
   std::map<int64_t, int> bad_losses;
   std::map<int64_t, int> bad_gradients;
+  std::vector<ElementRun> forget;  // after every step
 
  private:
   const Rank rank_;
@@ -122,6 +124,28 @@ StepGuards Skipping(int most) {
   guards.skip_not_finite = true;
   guards.max_skipped_steps = most;
   return guards;
+}
+
+TEST(StepLoop, WhatATrainerForgetsIsNoLongerOwed) {
+  World world;
+  world.tensors = {{"fc.weight", 100}, {"conv.weight", 300}};
+  world.bucket_bytes = 400;
+  world.options.world_size = 2;
+  world.Run([&](Rank rank, Reducer& reducer) {
+    const CodecConfig codec = {CodecKind::kMaxMin, 4, 512};
+    ASSERT_TRUE(reducer.OfferPlan(UniformPlan(reducer.layout(), 1, Step(0), codec)).ok());
+    FakeTrainer trainer(rank, 5);
+    trainer.forget = {{1, 20, 30}, {0, 0, 100}, {1, 200, 10}};
+    ASSERT_TRUE(RunSteps(
+                    trainer, reducer, Step(0), [] { return 5; }, 0, [](Step) { return true; },
+                    [](const StepOutcome&) {})
+                    .ok());
+    EXPECT_THAT(reducer.residual(0), Each(0.0f));
+    const std::vector<float> residual = reducer.residual(1);
+    EXPECT_THAT(std::vector<float>(residual.begin() + 20, residual.begin() + 50), Each(0.0f));
+    EXPECT_THAT(std::vector<float>(residual.begin() + 200, residual.begin() + 210), Each(0.0f));
+    EXPECT_NE(std::count(residual.begin(), residual.end(), 0.0f), 300);
+  });
 }
 
 TEST(StepLoop, ABadGradientStopsAllRanksAtTheSameStepAndTheCulpritSaysMost) {
