@@ -53,22 +53,23 @@ double Difference(const Tensors& a, const Tensors& b) {
 
 class Prober {
  public:
-  Prober(const Imported& imported, const AxisAnalysis& analysis, const Tensors& inputs,
-         const ProbeOptions& options, const std::vector<ChannelClass>& classes,
-         const Evaluator& whole)
-      : imported_(imported),
+  Prober(const Graph& graph, const Program& program, const AxisAnalysis& analysis,
+         const Tensors& inputs, const ProbeOptions& options,
+         const std::vector<ChannelClass>& classes, const Evaluator& whole)
+      : graph_(graph),
+        program_(program),
         analysis_(analysis),
         inputs_(inputs),
         options_(options),
         classes_(classes),
         whole_(whole),
-        groups_(Groups(imported.graph, analysis, classes)) {
-    for (const State& state : imported.program.states) states_[state.name] = state.tensor.detach();
+        groups_(Groups(graph, analysis, classes)) {
+    for (const State& state : program.states) states_[state.name] = state.tensor.detach();
   }
 
   absl::StatusOr<double> Try(const std::vector<Removal>& removals) const {
-    SLUICE_ASSIGN_OR_RETURN(const Cut cut, MakeCut(imported_.graph, analysis_, classes_, removals));
-    SLUICE_ASSIGN_OR_RETURN(const Program smaller, ApplyCut(imported_.program, cut));
+    SLUICE_ASSIGN_OR_RETURN(const Cut cut, MakeCut(graph_, analysis_, classes_, removals));
+    SLUICE_ASSIGN_OR_RETURN(const Program smaller, ApplyCut(program_, cut));
     SLUICE_ASSIGN_OR_RETURN(const Evaluator cut_one,
                             Evaluator::Create(smaller, options_.precision));
     SLUICE_ASSIGN_OR_RETURN(const Tensors masked, whole_.Run(inputs_, Masked(removals)));
@@ -97,7 +98,8 @@ class Prober {
     return masked;
   }
 
-  const Imported& imported_;
+  const Graph& graph_;
+  const Program& program_;
   const AxisAnalysis& analysis_;
   const Tensors& inputs_;
   const ProbeOptions& options_;
@@ -112,12 +114,17 @@ class Prober {
 absl::StatusOr<ProbeResult> Probe(const Imported& imported, const AxisAnalysis& analysis,
                                   const Tensors& inputs, const ProbeOptions& options,
                                   std::vector<ChannelClass>* classes) {
-  SLUICE_ASSIGN_OR_RETURN(const Evaluator whole,
-                          Evaluator::Create(imported.program, options.precision));
+  Program program = imported.program;
+  if (options.precision == Evaluator::Precision::kDouble) {  // once, rather than for each class
+    for (State& state : program.states) {
+      if (state.tensor.is_floating_point()) state.tensor = state.tensor.detach().to(at::kDouble);
+    }
+  }
+  SLUICE_ASSIGN_OR_RETURN(const Evaluator whole, Evaluator::Create(program, options.precision));
   SLUICE_RETURN_IF_ERROR(whole.Run(inputs).status());
   ProbeResult result;
   return TorchGuard("probe of channel classes", [&]() -> absl::StatusOr<ProbeResult> {
-    const Prober prober(imported, analysis, inputs, options, *classes, whole);
+    const Prober prober(imported.graph, program, analysis, inputs, options, *classes, whole);
     std::vector<Removal> all;
     std::vector<std::pair<size_t, std::string>> failures;
     for (size_t i = 0; i < classes->size(); ++i) {

@@ -251,6 +251,19 @@ Imported ImportedScript(const std::string& name) {
   return *std::move(imported);
 }
 
+TEST(Importer, ANetworkFromAFileIsImportedAsItsModuleIs) {
+  for (const char* const name : {"resnet", "Tied", "Counting"}) {
+    const auto inputs = ScriptInputsOf(name, kExample);
+    const auto network = *LoadTorchScript(ScriptPath(name), inputs, {kExample, 10});
+    const auto imported = ImportNetwork(*network, inputs);
+    ASSERT_TRUE(imported.ok()) << imported.status();
+    network->eval();
+    const torch::NoGradGuard no_gradients;
+    ExpectEqual(Evaluate(imported->program, inputs), {network->forward(inputs)});
+    EXPECT_EQ(imported->graph.nodes.size(), ImportedScript(name).graph.nodes.size());
+  }
+}
+
 TEST(Importer, TiedWeightsStayTied) {
   const Imported imported = ImportedScript("Tied");
   const torch::jit::Module rebuilt = Reload(*Rebuild(imported.program));
