@@ -34,6 +34,13 @@ TEST(Examples, PhasesInheritFromTheJob) {
   EXPECT_EQ(job->phases(1).schedule().kind(), "cosine");
 }
 
+TEST(Examples, PrunedHasAPhaseOfStructuredPruning) {
+  const auto job = LoadJob("examples/fashion_mnist_pruned.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->phases(1).kind(), "otov3");
+  EXPECT_EQ(job->phases(1).otov3().divisor(), 8);
+}
+
 TEST(Examples, RobustIsAPrunedPhase) {
   const auto job = LoadJob("examples/fashion_mnist_robust.yaml", {});
   ASSERT_TRUE(job.ok()) << job.status();
