@@ -57,9 +57,6 @@ class Trainer {
   ///                              training set; an unknown model or optimiser
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size);
-  /// With phases of one's own.
-  static absl::StatusOr<std::unique_ptr<Trainer>> Create(const proto::JobConfig& job, Rank rank,
-                                                         int world_size, PhaseMaker make_phase);
   virtual ~Trainer() = default;
 
   virtual const std::vector<ParameterInfo>& parameters() const = 0;
