@@ -12,10 +12,6 @@ std::string AnalysisText(const NetworkAnalysis& analysis);
 
 /// One JSON object on one line.
 std::string AnalysisJson(const NetworkAnalysis& analysis);
-
-/// The graph for Graphviz: operators are boxes, edges are tensors with their shapes; layers that a class of channels which
-/// can be pruned is made by have its colour.
-std::string AnalysisDot(const NetworkAnalysis& analysis);
 /// @}
 
 }  // namespace sluice::graph

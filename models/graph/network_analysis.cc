@@ -109,6 +109,7 @@ absl::StatusOr<NetworkAnalysis> AnalyseNetwork(const AnalysisRequest& request) {
                             Without(share, imported, axes, analysis.classes, examples));
     analysis.smaller.push_back(smaller);
   }
+  analysis.axes = std::move(prunable.axes);
   analysis.graph = std::move(imported.graph);
   analysis.notes = std::move(imported.notes);
   return analysis;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "models/graph/axis_analysis.h"
 #include "models/graph/channel_classes.h"
 #include "models/graph/graph.h"
 #include "proto/job.pb.h"
@@ -31,6 +32,7 @@ struct NetworkAnalysis {
 
   std::string name;
   Graph graph;
+  AxisAnalysis axes;
   std::vector<ChannelClass> classes;
   std::vector<std::string> unsupported;  // operators without a rule, and why
   std::vector<std::string> notes;

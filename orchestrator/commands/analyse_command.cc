@@ -12,6 +12,7 @@
 #include "base/exit_codes.h"
 #include "base/status_macros.h"
 #include "models/graph/analysis_report.h"
+#include "models/graph/class_report.h"
 #include "models/graph/network_analysis.h"
 #include "orchestrator/commands/commands.h"
 #include "orchestrator/commands/flags.h"
@@ -87,7 +88,7 @@ int AnalyseCommand(const CommandLine& line) {
   }
   if (const std::string path = absl::GetFlag(FLAGS_dot); !path.empty()) {
     std::ofstream file(path);
-    file << graph::AnalysisDot(*analysis);
+    file << graph::ClassDot(analysis->graph, analysis->axes, analysis->classes);
     file.close();
     if (!file) {
       std::fprintf(stderr, "orchestrator analyse: cannot write %s\n", path.c_str());
