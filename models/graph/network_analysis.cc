@@ -10,6 +10,7 @@
 #include "models/graph/axis_analysis.h"
 #include "models/graph/cut.h"
 #include "models/graph/importer.h"
+#include "models/graph/macs.h"
 #include "models/graph/operators.h"
 #include "models/graph/prunable.h"
 #include "models/graph/rebuild.h"
