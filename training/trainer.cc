@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <iterator>
 #include <map>
@@ -246,8 +245,7 @@ class TorchTrainer : public Trainer {
     const uint64_t parameters = ParameterChecksumOf(TensorsOf(parts_.parameters));
     const uint64_t decisions = phase_->Digest();
     if (decisions == 0) return parameters;
-    const std::array<uint64_t, 2> both = {parameters, decisions};
-    return XXH3_64bits(both.data(), sizeof(both));
+    return RandomKey(parameters).With(decisions).Bits(0);
   }
 
   absl::StatusOr<proto::Evaluation> EvaluateShard() override {
