@@ -703,7 +703,8 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnPhaseEvaluation(
 std::vector<CoordinatorState::Outgoing> CoordinatorState::TurnIfReady() {
   if (over_ || !conductor_.known() || !conductor_.ready()) return {};
   const int64_t step = conductor_.step();
-  if (decided_window_ < step / options_.job.compression().window_steps() - 1) return {};
+  const int64_t ended_windows = step / options_.job.compression().window_steps();
+  if (ended_windows > 0 && decided_window_ < ended_windows - 1) return {};
   const PhaseConductor::Turn turn = conductor_.Decide();
   const PhaseSchedule& schedule = conductor_.schedule();
   membership_.SetTotalSteps(schedule.total_steps());

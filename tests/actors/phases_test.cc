@@ -88,6 +88,16 @@ TEST_F(PhasesTest, ADecisionComesWithTheLastRanksEvaluation) {
   EXPECT_EQ(observer_.phases.back().name, "warm");
 }
 
+TEST_F(PhasesTest, BeforeTheFirstWindowEndsNoneIsAwaited) {
+  Make(TwoPhases("compression: {policy: lgreco, window_steps: 15}"), 1);
+  Join(0);
+  Join(1);
+  state_->OnJoin(2, JoinOf(proto::ROLE_PROFILER, 0));
+  Evaluate(0, 10, 20);
+  const auto out = Evaluate(1, 10, 30);
+  EXPECT_EQ(Of<proto::PhaseDecision>(out, 0).size(), 1u);
+}
+
 TEST_F(PhasesTest, TheConditionBeginsTheNextPhase) {
   Make(TwoPhases("compression: {policy: none}"));
   Join(0);

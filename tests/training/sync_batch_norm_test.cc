@@ -25,6 +25,8 @@ proto::JobConfig ResnetJob() {
   proto::JobConfig job = SyntheticJob();
   job.mutable_model()->set_name("resnet18");
   job.mutable_training()->set_sync_batch_norm(true);
+  // With others rounding can move a value over a rectifier's edge, which two steps make a thousandth of the loss.
+  job.mutable_training()->set_seed(3);
   return job;
 }
 
@@ -89,7 +91,7 @@ TEST(SyncBatchNorm, RanksTrainAsOneRankWithTheWholeBatch) {
   for (int ranks : {2, 3}) {  // 3: slices of 5, 5 and 6
     const Outcome many = Train(ResnetJob(), ranks);
     for (int64_t s = 0; s < kSteps; ++s) {
-      EXPECT_NEAR(many.losses[s], one.losses[s], 1e-3 * one.losses[s]) << ranks << " step " << s;
+      EXPECT_NEAR(many.losses[s], one.losses[s], 1e-4 * one.losses[s]) << ranks << " step " << s;
     }
     for (int r = 0; r < ranks; ++r) {
       EXPECT_TRUE(many.ends[r].ok()) << many.ends[r];

@@ -51,6 +51,7 @@ class Scrambler {
   std::string Value(const FieldDescriptor& field) {
     const proto::FieldRule& rule = RuleOf(field);
     if (rule.one_of_size() > 0) return rule.one_of(Below(rule.one_of_size()));
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL) return Below(2) == 0 ? "false" : "true";
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
       if (field.name() == "name") return "Job-2_x.y";
       static constexpr const char* kPieces[] = {"a",
