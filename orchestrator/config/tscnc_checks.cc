@@ -46,6 +46,11 @@ void CheckAttack(const proto::JobConfig& job, const proto::Tscnc& tscnc,
   if (IsAugmentedBy(data, "mixup")) {
     refuse("an image has one target: leave mixup out of data.augment, or use loss clean");
   }
+  if (job.training().sync_batch_norm()) {
+    refuse(
+        "a rank whose attack fails would leave the others waiting: set training.sync_batch_norm "
+        "to false, or use loss clean");
+  }
   if (job.training().label_smoothing() > 0) {
     refuse("has no smoothed targets: set training.label_smoothing to 0, or use loss clean");
   }

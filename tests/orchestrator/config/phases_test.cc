@@ -90,6 +90,14 @@ TEST(Phases, Otov3NamesSharesThatContradictEachOtherAndAPhaseTooShortForThem) {
               HasSubstr("expected at least 10: make the phase longer"));
 }
 
+TEST(Phases, Otov3NamesWhatDoesNotGoWithIt) {
+  EXPECT_THAT(ErrorOf("training: {sync_batch_norm: true}\nphases: [{kind: otov3, steps: 90}]"),
+              HasSubstr("set training.sync_batch_norm to false"));
+  EXPECT_THAT(ErrorOf("phases: [{kind: finetune, steps: 9, frozen: [conv]}, {name: b, kind: otov3, "
+                      "steps: 90}]"),
+              HasSubstr("phases[1] (b): kind otov3: it prunes what is trained in every phase"));
+}
+
 TEST(Phases, OnlyTscncHasItsKeys) {
   EXPECT_THAT(ErrorOf("phases: [{steps: 1, tscnc: {sparsity: 0.5}}]"),
               HasSubstr("phases[0] (train): tscnc is for phases of kind tscnc, this is train"));
@@ -114,6 +122,8 @@ TEST(Phases, TscncNamesWhatDoesNotGoWithIt) {
   EXPECT_THAT(error("training: {local_steps: 2}", ""), HasSubstr("set training.local_steps to 1"));
   EXPECT_THAT(error("training: {ema_decay: 0.9}", "sparsity: 0.5"),
               HasSubstr("set training.ema_decay to 0"));
+  EXPECT_THAT(error("training: {sync_batch_norm: true}", ""),
+              HasSubstr("set training.sync_batch_norm to false"));
   EXPECT_THAT(error("training: {label_smoothing: 0.1}", ""),
               HasSubstr("set training.label_smoothing to 0"));
   EXPECT_THAT(error("data: {augment: [mixup]}", ""), HasSubstr("leave mixup out"));
