@@ -32,9 +32,24 @@ absl::Status EndsEarly() { return absl::DataLossError("the log of decisions ends
 
 }  // namespace
 
-DecisionLog::DecisionLog(absl::Span<const ClassRange> classes)
-    : classes_(classes.begin(), classes.end()) {
+uint64_t DigestOf(const GroupView& view) {
+  std::string bytes;
+  for (int g = 0; g < view.size(); ++g) {
+    for (const graph::Slice& slice : view.group(g).slices) {
+      Put(static_cast<uint64_t>(slice.state.size()), &bytes);
+      bytes += slice.state;
+      Put(static_cast<int32_t>(slice.dim), &bytes);
+      Put(static_cast<uint64_t>(slice.indices.size()), &bytes);
+      for (const int64_t index : slice.indices) Put(index, &bytes);
+    }
+  }
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+DecisionLog::DecisionLog(absl::Span<const ClassRange> classes, uint64_t groups)
+    : classes_(classes.begin(), classes.end()), of_groups_(groups) {
   std::string shape;
+  Put(groups, &shape);
   for (const ClassRange& range : classes_) {
     Put(range.class_id, &shape);
     Put(range.units, &shape);
@@ -79,7 +94,7 @@ std::string DecisionLog::Write() const {
 absl::Status DecisionLog::Read(absl::string_view& bytes) {
   uint64_t digest = 0, count = 0;
   if (!Take(bytes, &digest) || !Take(bytes, &count)) return EndsEarly();
-  DecisionLog read(classes_);
+  DecisionLog read(classes_, of_groups_);
   for (uint64_t i = 0; i < count; ++i) {
     Decision decision;
     if (!Take(bytes, &decision.step) || !Take(bytes, &decision.kind) ||

@@ -24,13 +24,17 @@ struct Decision {
   std::vector<bool> groups;  ///< by number
 };
 
+/// XXH3 over the slices of all groups: parameter, dimension, indices.
+uint64_t DigestOf(const GroupView& view);
+
 /// All decisions of a phase, in order: what was pruned, and why replicas are equal. Append-only.
 ///
 /// The digest chains over them: digest = XXH3(digest before, step, kind, bitset per class), from one of the classes
-/// on. Two ranks with one digest have made the same decisions at the same steps.
+/// and the groups on. Two ranks with one digest have made the same decisions at the same steps about the same weights.
 class DecisionLog {
  public:
-  explicit DecisionLog(absl::Span<const ClassRange> classes);
+  /// \param groups  a digest of which weights the groups are (DigestOf)
+  DecisionLog(absl::Span<const ClassRange> classes, uint64_t groups);
 
   void Append(Decision decision);
   absl::Span<const Decision> decisions() const { return decisions_; }
@@ -48,6 +52,7 @@ class DecisionLog {
   std::string BytesOf(const Decision& decision) const;
 
   std::vector<ClassRange> classes_;
+  uint64_t of_groups_;
   int groups_ = 0;
   size_t bitset_bytes_ = 0;
   uint64_t begin_ = 0;  // the digest without decisions

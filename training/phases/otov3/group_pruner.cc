@@ -58,7 +58,7 @@ GroupPruner::GroupPruner(const PruneSettings& settings, GroupView view, const Ti
       view_(std::move(view)),
       timeline_(timeline),
       first_(first),
-      log_(view_.classes()),
+      log_(view_.classes(), DigestOf(view_)),
       copy_(static_cast<size_t>(view_.copied_elements())),
       redundant_(static_cast<size_t>(view_.size()), false),
       zero_(redundant_),
@@ -203,7 +203,7 @@ std::string GroupPruner::SaveState() const {
 }
 
 absl::Status GroupPruner::LoadState(absl::string_view bytes) {
-  DecisionLog log(view_.classes());
+  DecisionLog log(view_.classes(), DigestOf(view_));
   SLUICE_RETURN_IF_ERROR(log.Read(bytes));
   const size_t expected = static_cast<size_t>(view_.size()) * sizeof(double);
   if (!bytes.empty() && bytes.size() != expected) {

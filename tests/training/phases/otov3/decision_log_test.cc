@@ -14,7 +14,7 @@ Decision At(int64_t step, DecisionKind kind, std::vector<int> groups) {
 }
 
 DecisionLog Filled() {
-  DecisionLog log(kClasses);
+  DecisionLog log(kClasses, 1);
   log.Append(At(3, DecisionKind::kRedundant, {0, 8, 9, 11}));
   log.Append(At(5, DecisionKind::kZero, {8}));
   log.Append(At(7, DecisionKind::kShrink, {0, 9, 11}));
@@ -24,7 +24,7 @@ DecisionLog Filled() {
 TEST(DecisionLog, ReadsWhatItWrote) {
   const std::string bytes = Filled().Write() + "rest";
   absl::string_view left = bytes;
-  DecisionLog log(kClasses);
+  DecisionLog log(kClasses, 1);
   ASSERT_TRUE(log.Read(left).ok());
   EXPECT_EQ(left, "rest");
   EXPECT_EQ(log.digest(), Filled().digest());
@@ -35,12 +35,13 @@ TEST(DecisionLog, ReadsWhatItWrote) {
 }
 
 TEST(DecisionLog, AnyDifferenceIsAnotherDigest) {
-  std::vector<uint64_t> digests = {Filled().digest(), DecisionLog(kClasses).digest(),
-                                   DecisionLog({{0, 0, 8}, {2, 8, 4}}).digest()};
+  std::vector<uint64_t> digests = {Filled().digest(), DecisionLog(kClasses, 1).digest(),
+                                   DecisionLog(kClasses, 2).digest(),
+                                   DecisionLog({{0, 0, 8}, {2, 8, 4}}, 1).digest()};
   for (const Decision& last :
        {At(7, DecisionKind::kShrink, {0, 9}), At(8, DecisionKind::kShrink, {0, 9, 11}),
         At(7, DecisionKind::kZero, {0, 9, 11})}) {
-    DecisionLog log(kClasses);
+    DecisionLog log(kClasses, 1);
     log.Append(At(3, DecisionKind::kRedundant, {0, 8, 9, 11}));
     log.Append(At(5, DecisionKind::kZero, {8}));
     log.Append(last);
@@ -55,7 +56,7 @@ TEST(DecisionLog, EveryTruncationIsDataLossAndChangesNothing) {
   const std::string bytes = Filled().Write();
   for (size_t n = 0; n < bytes.size(); ++n) {
     absl::string_view left = absl::string_view(bytes).substr(0, n);
-    DecisionLog log(kClasses);
+    DecisionLog log(kClasses, 1);
     EXPECT_EQ(log.Read(left).code(), absl::StatusCode::kDataLoss) << "kept " << n << " bytes";
     EXPECT_TRUE(log.decisions().empty());
   }
@@ -64,7 +65,7 @@ TEST(DecisionLog, EveryTruncationIsDataLossAndChangesNothing) {
 TEST(DecisionLog, OneOfOtherGroupsIsRefused) {
   const std::string bytes = Filled().Write();
   absl::string_view left = bytes;
-  DecisionLog log({{0, 0, 10}, {2, 10, 2}});
+  DecisionLog log({{0, 0, 10}, {2, 10, 2}}, 1);
   EXPECT_EQ(log.Read(left).code(), absl::StatusCode::kFailedPrecondition);
 }
 
