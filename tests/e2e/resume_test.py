@@ -48,6 +48,15 @@ def checkpoints(directory):
     return sorted(int(name[5:]) for name in names if name.startswith("step_") and not name.endswith(".tmp"))
 
 
+def named_latest(directory):
+    """The step that `latest` names; None without one."""
+    try:
+        with open(os.path.join(directory, "latest")) as file:
+            return int(file.read().strip()[len("step_"):])
+    except FileNotFoundError:
+        return None
+
+
 def why_not_whole(path):
     """Empty if every file is as the manifest says."""
     try:
@@ -206,7 +215,10 @@ def killed_while_it_writes_it_goes_on_from_a_whole_one():
         broken = [why for why in (why_not_whole(folder(directory, step)) for step in there) if why]
         check(there and not broken, f"seed {ARGS.seed}: {broken or 'no checkpoint'}")
         check(there[-1] >= newest and len(there) <= 5, f"seed {ARGS.seed}: {there} after {newest}")
-        newest = there[-1]
+        # Killed between a checkpoint's commit and `latest`, the one before is what counts.
+        counts = named_latest(directory) or there[-1]
+        check(counts in there and counts >= max(newest, there[-1] - 2), f"seed {ARGS.seed}: latest is {counts} of {there}")
+        newest = counts
     check(newest > 0, f"seed {ARGS.seed}: no checkpoint in {ARGS.times} runs")
 
 
