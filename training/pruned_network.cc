@@ -7,10 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <functional>
 #include <map>
 #include <memory>
-#include <numeric>
 #include <sstream>
 #include <utility>
 
@@ -69,16 +67,6 @@ std::vector<graph::Removal> ZeroUnits(const graph::Prunable& prunable, const Sta
     if (!removal.units.empty()) removals.push_back(std::move(removal));
   }
   return removals;
-}
-
-int64_t ElementsOf(const graph::Graph& graph) {
-  int64_t elements = 0;
-  for (const graph::Value& value : graph.values) {
-    if (!value.trainable) continue;
-    elements += std::accumulate(value.shape.begin(), value.shape.end(), int64_t{1},
-                                std::multiplies<int64_t>());
-  }
-  return elements;
 }
 
 std::vector<PrunedNetwork::Layer> LayersOf(const graph::Prunable& prunable,
@@ -143,8 +131,8 @@ absl::StatusOr<PrunedNetwork> WritePrunedNetwork(const proto::JobConfig& job,
   const std::vector<at::Tensor> example = ExampleOf(shape, kSamples);
   SLUICE_ASSIGN_OR_RETURN(const graph::Imported smaller, graph::ImportScript(module, example));
   result.layers = LayersOf(prunable, removals);
-  result.parameters_before = ElementsOf(prunable.imported.graph);
-  result.parameters = ElementsOf(smaller.graph);
+  result.parameters_before = graph::TrainedElements(prunable.imported.graph);
+  result.parameters = graph::TrainedElements(smaller.graph);
   result.macs_before = graph::Macs(prunable.imported.graph);
   result.macs = graph::Macs(smaller.graph);
   SLUICE_ASSIGN_OR_RETURN(result.difference,

@@ -95,4 +95,12 @@ int64_t Macs(const Graph& graph) {
   return macs;
 }
 
+int64_t TrainedElements(const Graph& graph) {
+  int64_t parameters = 0;
+  for (const Value& value : graph.values) {
+    if (value.trainable) parameters += Elements(value.shape);
+  }
+  return parameters;
+}
+
 }  // namespace sluice::graph

@@ -21,4 +21,7 @@ Multiplications MultiplicationsOf(const Graph& graph, const Node& node);
 /// Multiplications of one sample in the whole graph.
 int64_t Macs(const Graph& graph);
 
+/// Elements of all parameters that are trained, tied ones once.
+int64_t TrainedElements(const Graph& graph);
+
 }  // namespace sluice::graph

@@ -1,7 +1,6 @@
 #include "models/graph/network_analysis.h"
 
 #include <memory>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,16 +53,6 @@ absl::StatusOr<Imported> ImportOf(const AnalysisRequest& request, const DataShap
   return ImportNetwork(*network, examples);
 }
 
-int64_t ParametersOf(const Graph& graph) {
-  int64_t parameters = 0;
-  for (const Value& value : graph.values) {
-    if (!value.trainable) continue;
-    parameters += std::accumulate(value.shape.begin(), value.shape.end(), int64_t{1},
-                                  [](int64_t a, int64_t b) { return a * b; });
-  }
-  return parameters;
-}
-
 // The same part of all classes, rounded as pruning would.
 absl::StatusOr<NetworkAnalysis::Smaller> Without(double share, const Imported& imported,
                                                  const AxisAnalysis& axes,
@@ -81,7 +70,7 @@ absl::StatusOr<NetworkAnalysis::Smaller> Without(double share, const Imported& i
   SLUICE_ASSIGN_OR_RETURN(const Cut cut, MakeCut(imported.graph, axes, classes, removals));
   SLUICE_ASSIGN_OR_RETURN(const torch::jit::Module module, Rebuild(imported.program, cut));
   SLUICE_ASSIGN_OR_RETURN(const Imported smaller, ImportScript(module, examples));
-  return NetworkAnalysis::Smaller{share, ParametersOf(smaller.graph), Macs(smaller.graph)};
+  return NetworkAnalysis::Smaller{share, TrainedElements(smaller.graph), Macs(smaller.graph)};
 }
 
 }  // namespace
@@ -101,7 +90,7 @@ absl::StatusOr<NetworkAnalysis> AnalyseNetwork(const AnalysisRequest& request) {
     analysis.unsupported.push_back(
         absl::StrCat(NameOf(imported.graph.nodes[one.node]), ": ", one.why));
   }
-  analysis.parameters = ParametersOf(imported.graph);
+  analysis.parameters = TrainedElements(imported.graph);
   for (const Group& group : prunable.groups()) analysis.in_groups += group.elements;
   analysis.classes = std::move(prunable.classes);
   analysis.macs = Macs(imported.graph);

@@ -125,6 +125,12 @@ class Job:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def model(directory, step):
+    """The model's bytes in a folder of checkpoints."""
+    with open(os.path.join(directory, f"step_{step:08}", "model.safetensors"), "rb") as file:
+        return file.read()
+
+
 def check(condition, message):
     if not condition:
         raise AssertionError(message)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 
-from cluster import SMALL, Job, check, run_tests
+from cluster import SMALL, Job, check, model, run_tests
 
 HANGS = 240  # seconds, no job here takes nearly as long
 SPACE = tempfile.mkdtemp(prefix="sluice-phases-")
@@ -61,11 +61,6 @@ def reference():
                           policies=job.recorded("policies.jsonl"))
         job.close()
     return _REFERENCE
-
-
-def model(directory, step):
-    with open(os.path.join(directory, f"step_{step:08}", "model.safetensors"), "rb") as file:
-        return file.read()
 
 
 def tensors(data):

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tempfile
 
-from cluster import BINARY, SMALL, Job, check, run_tests
+from cluster import BINARY, SMALL, Job, check, model, run_tests
 
 HANGS = 240  # seconds, no job here takes nearly as long
 SPACE = tempfile.mkdtemp(prefix="sluice-robust-")
@@ -35,11 +35,6 @@ def start(directory, sets=(), flags=()):
     with open(path, "w") as file:
         file.write(JOB)
     return Job(2, SMALL + [f"checkpoint.directory={directory}", "checkpoint.keep_last=9", *sets], job=path, flags=flags)
-
-
-def model(directory, step):
-    with open(os.path.join(directory, f"step_{step:08}", "model.safetensors"), "rb") as file:
-        return file.read()
 
 
 def weights(data):
