@@ -10,6 +10,7 @@ import time
 
 BINARY = os.path.abspath("orchestrator/orchestrator")
 MAIN_JOB = os.path.abspath("examples/fashion_mnist.yaml")
+SHOWN = 2000  # characters of a failure's text, from its begin and from its end
 # A job of seconds: small batches, short windows.
 SMALL = ["training.global_batch=32", "training.checksum_every_steps=10", "compression.warmup_steps=10",
          "compression.window_steps=15", "compression.lead_steps=2"]
@@ -146,6 +147,9 @@ def run_tests(tests):
             print(f"ok     {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
         except AssertionError as error:
             failed += 1
-            print(f"FAILED {test.__name__}: {error}", flush=True)
+            text = str(error)
+            if len(text) > 2 * SHOWN:
+                text = f"{text[:SHOWN]}\n[... {len(text) - 2 * SHOWN} characters ...]\n{text[-SHOWN:]}"
+            print(f"FAILED {test.__name__}: {text}", flush=True)
     print(f"{len(tests) - failed} of {len(tests)} tests passed")
     raise SystemExit(1 if failed else 0)

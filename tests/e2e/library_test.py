@@ -296,7 +296,7 @@ def a_rank_whose_worker_is_asked_to_leave_does_so_and_the_others_go_on():
     text = job.stdout() + job.stderr()
     generations = job.events("generation")
     check([one["world_size"] for one in generations] == [3, 2], generations)
-    check("leaves the job: asked to leave by SIGUSR2" in text and text.count("done: 600 steps") == 2, text)
+    check("leaves the job: asked to leave by SIGUSR2" in text and text.count("done: 600 steps, loss") == 2, text)
     check(job.summary()["replicas_identical"], job.summary())
     job.close()
 
