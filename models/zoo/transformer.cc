@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -58,8 +59,8 @@ torch::Tensor TransformerLayer::forward(const torch::Tensor& x, const torch::Ten
 torch::Tensor TransformerLayer::Attend(const torch::Tensor& x, const torch::Tensor& mask) {
   const int64_t n = x.size(0), positions = x.size(1), width = x.size(2);
   // 3 x n x heads x positions x width of a head
-  const torch::Tensor qkv =
-      qkv_(x).view({n, positions, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+  const std::vector<torch::Tensor> qkv =
+      qkv_(x).view({n, positions, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4}).unbind();
   const double scale = 1 / std::sqrt(static_cast<double>(width / heads_));
   torch::Tensor scores = torch::matmul(qkv[0] * scale, qkv[1].transpose(-2, -1));
   if (mask.defined()) scores = scores + mask;

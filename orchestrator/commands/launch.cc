@@ -184,14 +184,7 @@ absl::StatusOr<ChildSpec> MemberSpec(const Launch& launch, const std::string& ki
   spec.argv.push_back(absl::StrCat("--slot=", slot));
   spec.without = Removed(launch.environment, launch.wishes);
 
-  Environment set;
-  // OpenBLAS starts threads of its own, which several workers on one machine fight over; and the number of
-  // threads changes the bits of a sum.
-  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) {
-    if (launch.environment.count(name) == 0) {
-      set[name] = absl::StrCat(launch.job.training().threads());
-    }
-  }
+  Environment set = LibrarySettings(launch.job.training().threads(), launch.environment);
   // All ranks are on this host: UCX needs no listening socket, and if the user wants tcp, none but on loopback.
   if (launch.one_host()) {
     if (launch.environment.count("UCX_TLS") == 0 &&

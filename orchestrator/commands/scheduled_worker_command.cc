@@ -27,6 +27,7 @@
 #include "orchestrator/config/job_writer.h"
 #include "orchestrator/launcher/network.h"
 #include "orchestrator/launcher/remote_start.h"
+#include "orchestrator/launcher/worker_environment.h"
 #include "security/credential_source.h"
 #include "security/credentials.h"
 
@@ -155,9 +156,9 @@ int BecomeWorker(Share& share) {
   }
   auto credentials = AwaitCredentials(launch);
   if (!credentials.ok()) return ExitCodeFor(credentials.status());
-  const std::string threads = absl::StrCat(launch.job.training().threads());
-  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) {
-    setenv(name, threads.c_str(), /*overwrite=*/0);
+  for (const auto& [name, value] :
+       LibrarySettings(launch.job.training().threads(), launch.environment)) {
+    setenv(name.c_str(), value.c_str(), /*overwrite=*/1);
   }
   if (OnLoopback(share.point)) setenv("UCX_NET_DEVICES", "lo", /*overwrite=*/0);
   std::vector<std::string> words = {

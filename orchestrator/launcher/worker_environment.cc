@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "orchestrator/config/nearest_word.h"
 
 extern char** environ;
@@ -146,6 +147,16 @@ Environment WorkerEnvironment(const WorkerFacts& facts, const Environment& ours)
     suggest("GLOO_SOCKET_IFNAME", facts.network_interface);
     suggest("UCX_NET_DEVICES", facts.network_interface);
   }
+  return all;
+}
+
+Environment LibrarySettings(int threads, const Environment& ours) {
+  constexpr absl::string_view kKeptBytes = "1073741824";
+  Environment all = {{"OMP_NUM_THREADS", absl::StrCat(threads)},
+                     {"OPENBLAS_NUM_THREADS", absl::StrCat(threads)},
+                     {"MALLOC_MMAP_THRESHOLD_", std::string(kKeptBytes)},
+                     {"MALLOC_TRIM_THRESHOLD_", std::string(kKeptBytes)}};
+  for (const auto& [name, value] : ours) all.erase(name);
   return all;
 }
 

@@ -50,4 +50,10 @@ struct WorkerFacts {
 /// \param ours  what is set there is not overridden where it is a setting and no fact (NCCL_*, TORCH_*)
 Environment WorkerEnvironment(const WorkerFacts& facts, const Environment& ours);
 
+/// What a worker's libraries read before its main, less what `ours` sets: threads of BLAS (it would start a thread for
+/// each core, which the workers of one machine fight over, and their number changes the bits of a sum); and that
+/// glibc's malloc keeps what is freed. Else it gives each step's activations back to the kernel and faults them in
+/// anew, a third of the step of a ResNet-18.
+Environment LibrarySettings(int threads, const Environment& ours);
+
 }  // namespace sluice

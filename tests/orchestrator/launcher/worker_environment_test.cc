@@ -77,6 +77,13 @@ TEST(WorkerEnvironment, SettingsOfTheUserStay) {
   EXPECT_EQ(set.at("HOROVOD_GLOO_IFACE"), "eth1");
 }
 
+TEST(LibrarySettings, WhatTheUserHasSetStays) {
+  const Environment set = LibrarySettings(2, {{"OMP_NUM_THREADS", "8"}, {"PATH", "/bin"}});
+  EXPECT_THAT(set, UnorderedElementsAre(Pair("OPENBLAS_NUM_THREADS", "2"),
+                                        Key("MALLOC_MMAP_THRESHOLD_"),
+                                        Key("MALLOC_TRIM_THRESHOLD_")));
+}
+
 TEST(PassedOn, NothingOfThisHostOrSessionAndNoSecrets) {
   const Environment ours = {
       {"PATH", "/bin"},          {"UCX_TLS", "tcp"}, {"DISPLAY", ":0"},
