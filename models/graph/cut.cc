@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
 namespace sluice::graph {
 namespace {
 
-using Masks = absl::flat_hash_map<AxisId, std::vector<bool>>;  // of each class's atom, what stays
-
-absl::StatusOr<Masks> MasksOf(const std::vector<ChannelClass>& classes,
-                              const std::vector<Removal>& removals) {
-  Masks masks;
+absl::StatusOr<AtomMasks> MasksOf(const std::vector<ChannelClass>& classes,
+                                  const std::vector<Removal>& removals) {
+  AtomMasks masks;
   for (const Removal& removal : removals) {
     if (removal.class_id < 0 || removal.class_id >= static_cast<int32_t>(classes.size())) {
       return absl::InvalidArgumentError(
@@ -48,10 +45,7 @@ absl::StatusOr<Masks> MasksOf(const std::vector<ChannelClass>& classes,
 
 }  // namespace
 
-absl::StatusOr<Cut> MakeCut(const Graph& graph, const AxisAnalysis& analysis,
-                            const std::vector<ChannelClass>& classes,
-                            const std::vector<Removal>& removals) {
-  SLUICE_ASSIGN_OR_RETURN(const Masks masks, MasksOf(classes, removals));
+Cut CutAtoms(const Graph& graph, const AxisAnalysis& analysis, const AtomMasks& masks) {
   const auto stays = [&masks](AxisId atom) {
     const auto found = masks.find(atom);
     return found == masks.end() ? nullptr : &found->second;
@@ -77,6 +71,13 @@ absl::StatusOr<Cut> MakeCut(const Graph& graph, const AxisAnalysis& analysis,
         {literal.node, literal.operand, literal.element, literal.negative ? -extent : extent});
   }
   return cut;
+}
+
+absl::StatusOr<Cut> MakeCut(const Graph& graph, const AxisAnalysis& analysis,
+                            const std::vector<ChannelClass>& classes,
+                            const std::vector<Removal>& removals) {
+  SLUICE_ASSIGN_OR_RETURN(const AtomMasks masks, MasksOf(classes, removals));
+  return CutAtoms(graph, analysis, masks);
 }
 
 }  // namespace sluice::graph

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "models/graph/axis_analysis.h"
 #include "models/graph/channel_classes.h"
@@ -16,6 +17,13 @@ struct Removal {
   int32_t class_id = 0;
   std::vector<int64_t> units;  // in any order
 };
+
+/// For each index of an atom whether it stays. Atoms that are not there stay whole.
+using AtomMasks = absl::flat_hash_map<AxisId, std::vector<bool>>;
+
+/// What remains of parameters, buffers and constants of what stays of atoms. A dimension of which nothing stays has no
+/// indices.
+Cut CutAtoms(const Graph& graph, const AxisAnalysis& analysis, const AtomMasks& masks);
 
 /// What remains of parameters, buffers and constants without the units. Where these units' groups are zero, the network
 /// of that computes what the whole one does.

@@ -2,7 +2,10 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "models/graph/graph.h"
 
 namespace sluice::graph {
 
@@ -36,6 +39,10 @@ struct Cut {
     int64_t value = 0;
   };
   std::vector<Constant> constants;
+  /// Nodes that go, ascending, with the parameters and buffers that only they read. Lists of tensors lose what they make.
+  std::vector<int32_t> gone;
+  /// Values that gone nodes made, and what is read in their place, which is not gone.
+  std::vector<std::pair<ValueId, ValueId>> instead;
 };
 
 }  // namespace sluice::graph

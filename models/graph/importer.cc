@@ -9,6 +9,7 @@
 
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -113,6 +114,16 @@ absl::StatusOr<Imported> ImportScript(torch::jit::Module module, const Tensors& 
   auto imported = Import(script.source(), example);
   SLUICE_RETURN_IF_ERROR(script.result());
   return imported;
+}
+
+absl::StatusOr<Imported> ImportAsSaved(Network& network, const Tensors& example) {
+  if (network.file_digest() == 0) return ImportNetwork(network, example);
+  SLUICE_ASSIGN_OR_RETURN(torch::jit::Module module, TorchGuard("copy the TorchScript module", [&] {
+                            std::stringstream archive;
+                            network.WriteArchive(archive);
+                            return torch::jit::load(archive);
+                          }));
+  return ImportScript(std::move(module), example);
 }
 
 absl::StatusOr<Imported> ImportScriptFile(const std::string& path, const Tensors& example) {

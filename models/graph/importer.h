@@ -32,6 +32,10 @@ absl::StatusOr<Imported> ImportNetwork(Network& network, const std::vector<at::T
 absl::StatusOr<Imported> ImportScript(torch::jit::Module module,
                                       const std::vector<at::Tensor>& example);
 
+/// A network as it is now, weights included; a TorchScript network from what it would be saved as.
+/// \error as ImportNetwork
+absl::StatusOr<Imported> ImportAsSaved(Network& network, const std::vector<at::Tensor>& example);
+
 /// \error kNotFound  no such file  \error kDataLoss  it is no TorchScript  \error as ImportNetwork
 absl::StatusOr<Imported> ImportScriptFile(const std::string& path,
                                           const std::vector<at::Tensor>& example);

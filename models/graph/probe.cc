@@ -15,6 +15,7 @@
 #include "base/status_macros.h"
 #include "models/graph/channel_groups.h"
 #include "models/graph/cut.h"
+#include "models/graph/erase.h"
 #include "models/graph/groups.h"
 #include "models/torch_guard.h"
 
@@ -51,46 +52,54 @@ double Difference(const Tensors& a, const Tensors& b) {
   return worst;
 }
 
+// Compares the whole network, with some of it at zero, with ones without that.
 class Prober {
  public:
-  Prober(const Graph& graph, const Program& program, const AxisAnalysis& analysis,
-         const Tensors& inputs, const ProbeOptions& options,
-         const std::vector<ChannelClass>& classes, const Evaluator& whole)
-      : graph_(graph),
-        program_(program),
-        analysis_(analysis),
-        inputs_(inputs),
-        options_(options),
-        classes_(classes),
-        whole_(whole),
-        groups_(Groups(graph, analysis, classes)) {
-    for (const State& state : program.states) states_[state.name] = state.tensor.detach();
+  // With the program, in the precision that it is probed with.
+  static absl::StatusOr<Prober> Create(Program program, const Tensors& inputs,
+                                       const ProbeOptions& options) {
+    if (options.precision == Evaluator::Precision::kDouble) {  // once, rather than for each cut
+      for (State& state : program.states) {
+        if (state.tensor.is_floating_point()) state.tensor = state.tensor.detach().to(at::kDouble);
+      }
+    }
+    SLUICE_ASSIGN_OR_RETURN(Evaluator whole, Evaluator::Create(program, options.precision));
+    SLUICE_RETURN_IF_ERROR(whole.Run(inputs).status());
+    return Prober(std::move(program), inputs, options, std::move(whole));
   }
 
-  absl::StatusOr<double> Try(const std::vector<Removal>& removals) const {
-    SLUICE_ASSIGN_OR_RETURN(const Cut cut, MakeCut(graph_, analysis_, classes_, removals));
+  absl::StatusOr<double> Try(const std::vector<Group>& zero, const Cut& cut) const {
     SLUICE_ASSIGN_OR_RETURN(const Program smaller, ApplyCut(program_, cut));
     SLUICE_ASSIGN_OR_RETURN(const Evaluator cut_one,
                             Evaluator::Create(smaller, options_.precision));
-    SLUICE_ASSIGN_OR_RETURN(const Tensors masked, whole_.Run(inputs_, Masked(removals)));
+    SLUICE_ASSIGN_OR_RETURN(const Tensors masked, whole_.Run(inputs_, Masked(zero)));
     SLUICE_ASSIGN_OR_RETURN(const Tensors without, cut_one.Run(inputs_));
     return Difference(masked, without);
   }
 
+  // Why what was tried is not exact; empty = it is.
+  std::string Failure(const absl::StatusOr<double>& difference) const {
+    if (!difference.ok()) return absl::StrCat("probe failed: ", difference.status().message());
+    if (*difference <= options_.tolerance) return "";
+    return absl::StrCat("probe failed: outputs differ by ", *difference);
+  }
+
+  absl::Status CheckTogether(double difference, absl::string_view what) const {
+    if (difference <= options_.tolerance) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("probe of all ", what, " together: outputs differ by ",
+                                            difference, ", although each of them alone is exact"));
+  }
+
  private:
-  // Parameters with zeros where the removed units' groups are.
-  std::map<std::string, at::Tensor> Masked(const std::vector<Removal>& removals) const {
-    std::vector<Group> removed;
-    for (const Group& group : groups_) {
-      for (const Removal& removal : removals) {
-        if (removal.class_id == group.class_id &&
-            std::count(removal.units.begin(), removal.units.end(), group.unit) > 0) {
-          removed.push_back(group);
-        }
-      }
-    }
+  Prober(Program program, const Tensors& inputs, const ProbeOptions& options, Evaluator whole)
+      : program_(std::move(program)), inputs_(inputs), options_(options), whole_(std::move(whole)) {
+    for (const State& state : program_.states) states_[state.name] = state.tensor.detach();
+  }
+
+  // Parameters with zeros where the groups are.
+  std::map<std::string, at::Tensor> Masked(const std::vector<Group>& zero) const {
     std::map<std::string, at::Tensor> masked;
-    for (const Slice& slice : SlicesToZero(removed)) {
+    for (const Slice& slice : SlicesToZero(zero)) {
       at::Tensor& tensor = masked[slice.state];
       if (!tensor.defined()) tensor = states_.at(slice.state).clone();
       tensor.index_fill_(slice.dim, at::tensor(slice.indices), 0);
@@ -98,33 +107,39 @@ class Prober {
     return masked;
   }
 
-  const Graph& graph_;
-  const Program& program_;
-  const AxisAnalysis& analysis_;
+  Program program_;
   const Tensors& inputs_;
-  const ProbeOptions& options_;
-  const std::vector<ChannelClass>& classes_;
-  const Evaluator& whole_;
-  const std::vector<Group> groups_;
+  ProbeOptions options_;
+  Evaluator whole_;
   std::map<std::string, at::Tensor> states_;
 };
+
+std::vector<Group> GroupsOf(const std::vector<Group>& all, const std::vector<Removal>& removals) {
+  std::vector<Group> groups;
+  for (const Group& group : all) {
+    for (const Removal& removal : removals) {
+      if (removal.class_id == group.class_id &&
+          std::count(removal.units.begin(), removal.units.end(), group.unit) > 0) {
+        groups.push_back(group);
+      }
+    }
+  }
+  return groups;
+}
 
 }  // namespace
 
 absl::StatusOr<ProbeResult> Probe(const Imported& imported, const AxisAnalysis& analysis,
                                   const Tensors& inputs, const ProbeOptions& options,
                                   std::vector<ChannelClass>* classes) {
-  Program program = imported.program;
-  if (options.precision == Evaluator::Precision::kDouble) {  // once, rather than for each class
-    for (State& state : program.states) {
-      if (state.tensor.is_floating_point()) state.tensor = state.tensor.detach().to(at::kDouble);
-    }
-  }
-  SLUICE_ASSIGN_OR_RETURN(const Evaluator whole, Evaluator::Create(program, options.precision));
-  SLUICE_RETURN_IF_ERROR(whole.Run(inputs).status());
-  ProbeResult result;
   return TorchGuard("probe of channel classes", [&]() -> absl::StatusOr<ProbeResult> {
-    const Prober prober(imported.graph, program, analysis, inputs, options, *classes, whole);
+    SLUICE_ASSIGN_OR_RETURN(const Prober prober, Prober::Create(imported.program, inputs, options));
+    const std::vector<Group> groups = Groups(imported.graph, analysis, *classes);
+    const auto try_without = [&](const std::vector<Removal>& removals) -> absl::StatusOr<double> {
+      SLUICE_ASSIGN_OR_RETURN(const Cut cut, MakeCut(imported.graph, analysis, *classes, removals));
+      return prober.Try(GroupsOf(groups, removals), cut);
+    };
+    ProbeResult result;
     std::vector<Removal> all;
     std::vector<std::pair<size_t, std::string>> failures;
     for (size_t i = 0; i < classes->size(); ++i) {
@@ -132,27 +147,63 @@ absl::StatusOr<ProbeResult> Probe(const Imported& imported, const AxisAnalysis& 
       result.differences.push_back(0);
       if (!channels.prunable() || channels.extent < 2) continue;
       const Removal removal = SomeUnits(channels, options);
-      const absl::StatusOr<double> difference = prober.Try({removal});
-      if (!difference.ok()) {
-        failures.emplace_back(i, absl::StrCat("probe failed: ", difference.status().message()));
-        continue;
-      }
-      result.differences.back() = *difference;
-      if (*difference <= options.tolerance) {
+      const absl::StatusOr<double> difference = try_without({removal});
+      if (difference.ok()) result.differences.back() = *difference;
+      std::string failure = prober.Failure(difference);
+      if (failure.empty()) {
         all.push_back(removal);
       } else {
-        failures.emplace_back(i, absl::StrCat("probe failed: outputs differ by ", *difference));
+        failures.emplace_back(i, std::move(failure));
       }
     }
     if (!all.empty()) {
-      SLUICE_ASSIGN_OR_RETURN(result.together, prober.Try(all));
-      if (result.together > options.tolerance) {
-        return absl::InternalError(
-            absl::StrCat("probe of all ", all.size(), " classes together: outputs differ by ",
-                         result.together, ", although each class alone is exact"));
-      }
+      SLUICE_ASSIGN_OR_RETURN(result.together, try_without(all));
+      SLUICE_RETURN_IF_ERROR(
+          prober.CheckTogether(result.together, absl::StrCat(all.size(), " classes")));
     }
     for (auto& [index, reason] : failures) (*classes)[index].reasons.push_back(std::move(reason));
+    return result;
+  });
+}
+
+absl::StatusOr<ProbeResult> ProbeErasures(const Imported& imported, const AxisAnalysis& analysis,
+                                          const Tensors& inputs, const ProbeOptions& options,
+                                          std::vector<Stretch>* stretches) {
+  return TorchGuard("probe of operators", [&]() -> absl::StatusOr<ProbeResult> {
+    SLUICE_ASSIGN_OR_RETURN(const Prober prober, Prober::Create(imported.program, inputs, options));
+    const auto try_without = [&](const std::vector<int32_t>& erased) -> absl::StatusOr<double> {
+      std::vector<Group> groups;
+      for (int32_t one : erased) groups.push_back(ErasureGroup(imported.graph, *stretches, one));
+      SLUICE_ASSIGN_OR_RETURN(const Cut cut,
+                              CutStretches(imported.graph, analysis, *stretches, erased));
+      return prober.Try(groups, cut);
+    };
+    ProbeResult result;
+    std::vector<int32_t> order;
+    for (size_t i = 0; i < stretches->size(); ++i) {
+      Stretch& stretch = (*stretches)[i];
+      result.differences.push_back(0);
+      if (!stretch.erasable()) continue;
+      std::vector<bool> erased(stretches->size(), false);
+      erased[i] = true;
+      if (const auto breach = ErasureBreach(imported.graph, *stretches, erased)) {
+        stretch.reasons.push_back(absl::StrCat("without it ", *breach));
+        continue;
+      }
+      const auto index = static_cast<int32_t>(i);
+      const absl::StatusOr<double> difference = try_without({index});
+      if (difference.ok()) result.differences.back() = *difference;
+      std::string failure = prober.Failure(difference);
+      if (!failure.empty()) stretch.reasons.push_back(std::move(failure));
+      order.push_back(index);
+    }
+    const std::vector<int32_t> all =
+        ChooseErasures(imported.graph, *stretches, order, order.size());
+    if (!all.empty()) {
+      SLUICE_ASSIGN_OR_RETURN(result.together, try_without(all));
+      SLUICE_RETURN_IF_ERROR(
+          prober.CheckTogether(result.together, absl::StrCat(all.size(), " operators")));
+    }
     return result;
   });
 }

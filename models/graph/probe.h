@@ -10,6 +10,7 @@
 #include "models/graph/channel_classes.h"
 #include "models/graph/evaluator.h"
 #include "models/graph/imported.h"
+#include "models/graph/stretches.h"
 
 namespace sluice::graph {
 
@@ -21,8 +22,8 @@ struct ProbeOptions {
 };
 
 struct ProbeResult {
-  std::vector<double> differences;  // by class: relative; 0 where it is not prunable
-  double together = 0;              // of all prunable classes at once
+  std::vector<double> differences;  // by class or stretch: relative; 0 where it is not tried
+  double together = 0;              // of all that can go at once
 };
 
 /// Tries what the analysis says: for each prunable class, the network with some units' groups at zero and the network
@@ -36,5 +37,14 @@ struct ProbeResult {
 absl::StatusOr<ProbeResult> Probe(const Imported& imported, const AxisAnalysis& analysis,
                                   const std::vector<at::Tensor>& inputs,
                                   const ProbeOptions& options, std::vector<ChannelClass>* classes);
+
+/// The same for stretches that can be erased: each is tried alone, then as many as can go together, the first of the
+/// graph first. One that fails, or without which the network is none, gets a reason and can no longer be erased.
+/// \param stretches  FindStretches' of the same graph
+/// \error as Probe
+absl::StatusOr<ProbeResult> ProbeErasures(const Imported& imported, const AxisAnalysis& analysis,
+                                          const std::vector<at::Tensor>& inputs,
+                                          const ProbeOptions& options,
+                                          std::vector<Stretch>* stretches);
 
 }  // namespace sluice::graph

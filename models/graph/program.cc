@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "models/graph/leave_out.h"
 
 namespace sluice::graph {
 namespace {
@@ -227,6 +229,7 @@ absl::StatusOr<Program> ApplyCut(const Program& program, const Cut& cut) {
       return status;
     }
   }
+  SLUICE_RETURN_IF_ERROR(LeaveOut(cut, &smaller));
   return smaller;
 }
 

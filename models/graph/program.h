@@ -87,7 +87,7 @@ std::shared_ptr<torch::jit::Graph> EmitGraph(const Program& program, bool in_dou
 
 /// The smaller program that `cut` leaves. Tensors that shrink are copies, others are shared.
 /// \error kInvalidArgument  a slice of what is not there, a constant that is no integer, or one that follows the batch
-///                          and could not do so with its new value
+///                          and could not do so with its new value; as LeaveOut
 absl::StatusOr<Program> ApplyCut(const Program& program, const Cut& cut);
 
 }  // namespace sluice::graph

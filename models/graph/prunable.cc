@@ -1,31 +1,17 @@
 #include "models/graph/prunable.h"
 
-#include <torch/csrc/jit/serialization/import.h>
-
-#include <sstream>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "models/graph/channel_groups.h"
 #include "models/graph/importer.h"
 #include "models/graph/probe.h"
-#include "models/torch_guard.h"
 #include "models/zoo/example.h"
 
 namespace sluice::graph {
 namespace {
 
 constexpr int64_t kSamples = 2;
-
-absl::StatusOr<Imported> Import(Network& network, const std::vector<at::Tensor>& example) {
-  if (network.file_digest() == 0) return ImportNetwork(network, example);
-  SLUICE_ASSIGN_OR_RETURN(torch::jit::Module module, TorchGuard("copy the TorchScript module", [&] {
-                            std::stringstream archive;
-                            network.WriteArchive(archive);
-                            return torch::jit::load(archive);
-                          }));
-  return ImportScript(std::move(module), example);
-}
 
 }  // namespace
 
@@ -34,7 +20,7 @@ std::vector<Group> Prunable::groups() const { return Groups(imported.graph, axes
 absl::StatusOr<Prunable> FindPrunable(Network& network, const DataShape& shape,
                                       const ClassOptions& options) {
   const std::vector<at::Tensor> example = ExampleOf(shape, kSamples);
-  SLUICE_ASSIGN_OR_RETURN(Imported imported, Import(network, example));
+  SLUICE_ASSIGN_OR_RETURN(Imported imported, ImportAsSaved(network, example));
   return FindPrunable(std::move(imported), example, options);
 }
 

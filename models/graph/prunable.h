@@ -23,10 +23,9 @@ struct Prunable {
   std::vector<Group> groups() const;
 };
 
-/// Imports a network as it is now, weights included, finds its classes and probes them. A TorchScript network is imported
-/// from what it would be saved as.
+/// Imports a network as ImportAsSaved does, finds its classes and probes them.
 /// \param shape  of what it takes
-/// \error as ImportNetwork, ImportScript, FindClasses and Probe
+/// \error as ImportNetwork, FindClasses and Probe
 absl::StatusOr<Prunable> FindPrunable(Network& network, const DataShape& shape,
                                       const ClassOptions& options);
 

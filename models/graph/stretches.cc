@@ -7,7 +7,9 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "models/graph/macs.h"
 #include "models/graph/operators.h"
 #include "models/graph/zero_invariance.h"
@@ -53,7 +55,9 @@ class Finder {
     }
     for (Stretch& stretch : stretches_) SortUnique(&stretch.after);
     const ZeroInvariance zeros(graph_, analysis_);
-    for (Stretch& stretch : stretches_) stretch.reasons = ReasonsOf(stretch, users, zeros);
+    for (size_t i = 0; i < stretches_.size(); ++i) {
+      stretches_[i].reasons = ReasonsOf(static_cast<int32_t>(i), users, zeros);
+    }
     return std::move(stretches_);
   }
 
@@ -146,14 +150,15 @@ class Finder {
     }
   }
 
-  std::vector<std::string> ReasonsOf(const Stretch& stretch,
+  std::vector<std::string> ReasonsOf(int32_t index,
                                      const std::map<ValueId, std::set<size_t>>& users,
-                                     const ZeroInvariance& zeros) const {
+                                     const ZeroInvariance& zeros) {
+    Stretch& stretch = stretches_[index];
     std::vector<std::string> reasons;
     if (stretch.joint != Stretch::Joint::kNone) reasons.emplace_back("it joins several tensors");
     if (stretch.makes_output) reasons.emplace_back("it makes the network's output");
     if (stretch.parameters.empty()) reasons.emplace_back("it has no trainable parameters");
-    if (stretch.after.empty()) reasons.emplace_back("nothing reads it");
+    if (stretch.after.empty() && !stretch.makes_output) reasons.emplace_back("nothing reads it");
     for (int32_t next : stretch.after) {
       const Stretch& reader = stretches_[next];
       if (reader.joint == Stretch::Joint::kAdd || reader.joint == Stretch::Joint::kConcatenate) {
@@ -171,14 +176,17 @@ class Finder {
     if (!GivesZeros(stretch)) {
       reasons.emplace_back("with its parameters at zero it does not give zeros");
     } else {
-      CheckConcatenations(stretch, zeros, &reasons);
+      CheckConcatenations(index, zeros, &reasons);
+      SortUnique(&stretch.channels);
     }
     return reasons;
   }
 
   /// Behind a concatenation the erased channels are cut from all that reads them: they must be free, and nobody else's.
-  void CheckConcatenations(const Stretch& stretch, const ZeroInvariance& zeros,
-                           std::vector<std::string>* reasons) const {
+  void CheckConcatenations(int32_t index, const ZeroInvariance& zeros,
+                           std::vector<std::string>* reasons) {
+    Stretch& stretch = stretches_[index];
+    std::vector<std::vector<AxisId>> wholes;  // of each concatenation all atoms
     for (int32_t next : stretch.after) {
       if (stretches_[next].joint != Stretch::Joint::kConcatenate) continue;
       const Node& cat = graph_.nodes[stretches_[next].nodes[0]];
@@ -196,7 +204,36 @@ class Finder {
         const auto at = static_cast<size_t>(dim < 0 ? dim + rank : dim);
         for (AxisId atom : analysis_.table.Atoms(analysis_.axes[id][at])) {
           CheckOwned(stretch, atom, zeros, reasons);
+          stretch.channels.push_back(atom);
         }
+        wholes.push_back(analysis_.table.Atoms(analysis_.axes[cat.outputs[0]][at]));
+      }
+    }
+    if (reasons->empty() && !wholes.empty()) CheckTogether(index, wholes, reasons);
+  }
+
+  /// Where others have these channels, they must have all of a concatenation: something is left of that.
+  void CheckTogether(int32_t index, const std::vector<std::vector<AxisId>>& wholes,
+                     std::vector<std::string>* reasons) const {
+    for (size_t id = 0; id < graph_.values.size(); ++id) {
+      if (!live_[id] || of_value_[id] == index) continue;
+      for (AxisId axis : analysis_.axes[id]) {
+        const std::vector<AxisId> atoms = analysis_.table.Atoms(axis);
+        const auto has = [&atoms](AxisId atom) {
+          return std::binary_search(atoms.begin(), atoms.end(), atom);
+        };
+        const std::vector<AxisId>& own = stretches_[index].channels;
+        if (std::none_of(own.begin(), own.end(), has) ||
+            std::any_of(wholes.begin(), wholes.end(), [&](const std::vector<AxisId>& whole) {
+              return std::all_of(whole.begin(), whole.end(), has);
+            })) {
+          continue;
+        }
+        const int32_t producer = graph_.values[id].producer;
+        reasons->push_back(
+            absl::StrCat(producer < 0 ? "an input" : NameOf(graph_.nodes[producer]),
+                         " has its channels without all of those that they are concatenated with"));
+        return;
       }
     }
   }
@@ -287,6 +324,33 @@ bool Any(const std::vector<int32_t>& list, const std::vector<bool>& alive) {
   return std::any_of(list.begin(), list.end(), [&](int32_t i) { return alive[i]; });
 }
 
+/// A sum that only sums read, of stretches any of which may be left alone: without all of them it adds nothing.
+bool IsTermOfSums(const std::vector<Stretch>& stretches, const Stretch& stretch) {
+  return stretch.joint == Stretch::Joint::kAdd && stretch.inputs.empty() && !stretch.makes_output &&
+         stretch.may_alone == stretch.before && !stretch.after.empty() &&
+         std::all_of(stretch.after.begin(), stretch.after.end(),
+                     [&](int32_t after) { return stretches[after].joint == Stretch::Joint::kAdd; });
+}
+
+absl::string_view ModuleOf(absl::string_view parameter) {
+  const size_t dot = parameter.rfind('.');
+  return dot == absl::string_view::npos ? parameter : parameter.substr(0, dot);
+}
+
+/// What both begin with, up to a dot.
+absl::string_view CommonModule(absl::string_view a, absl::string_view b) {
+  while (a != b && !absl::StartsWith(b, absl::StrCat(a, "."))) {
+    const size_t dot = a.rfind('.');
+    if (dot == absl::string_view::npos) return "";
+    a = a.substr(0, dot);
+  }
+  return a;
+}
+
+int64_t Elements(const Value& value) {
+  return std::accumulate(value.shape.begin(), value.shape.end(), int64_t{1}, std::multiplies<>());
+}
+
 }  // namespace
 
 std::vector<Stretch> FindStretches(const Graph& graph, const AxisAnalysis& analysis) {
@@ -301,10 +365,10 @@ std::optional<std::string> ErasureBreach(const Graph& graph, const std::vector<S
     if (erased[i]) continue;
     const bool sums =
         stretch.joint == Stretch::Joint::kAdd || stretch.joint == Stretch::Joint::kConcatenate;
-    alive[i] = sums ? stretch.input_may_alone || Any(stretch.may_alone, alive)
-                    : std::all_of(stretch.before.begin(), stretch.before.end(),
-                                  [&](int32_t before) { return alive[before]; });
-    if (alive[i]) continue;
+    const bool has_all = std::all_of(stretch.before.begin(), stretch.before.end(),
+                                     [&](int32_t before) { return alive[before]; });
+    alive[i] = has_all || (sums && (stretch.input_may_alone || Any(stretch.may_alone, alive)));
+    if (alive[i] || IsTermOfSums(stretches, stretch)) continue;
     return absl::StrCat(NameOf(graph.nodes[stretch.nodes[0]]), " would be left without input");
   }
   std::vector<bool> reaches(stretches.size(), false);
@@ -348,6 +412,40 @@ std::vector<int32_t> ChooseErasures(const Graph& graph, const std::vector<Stretc
   return chosen;
 }
 
+std::string NameOf(const Graph& graph, const std::vector<Stretch>& stretches, int32_t stretch) {
+  std::vector<absl::string_view> modules;
+  absl::string_view common;
+  const std::vector<ValueId>& own = stretches[stretch].parameters;
+  for (ValueId id : own) {
+    const absl::string_view module = ModuleOf(graph.values[id].state);
+    if (std::find(modules.begin(), modules.end(), module) == modules.end()) {
+      modules.push_back(module);
+    }
+    common = id == own.front() ? module : CommonModule(common, module);
+  }
+  const std::string prefix = absl::StrCat(common, ".");
+  for (size_t id = 0; id < graph.values.size(); ++id) {
+    const bool others = graph.values[id].trainable &&
+                        !std::binary_search(own.begin(), own.end(), static_cast<ValueId>(id));
+    if (others && absl::StartsWith(graph.values[id].state, prefix)) common = "";
+  }
+  return common.empty() ? absl::StrJoin(modules, "+") : std::string(common);
+}
+
+std::string StretchTable(const Graph& graph, const std::vector<Stretch>& stretches) {
+  std::string text;
+  for (size_t i = 0; i < stretches.size(); ++i) {
+    if (stretches[i].parameters.empty()) continue;
+    int64_t elements = 0;
+    for (ValueId id : stretches[i].parameters) elements += Elements(graph.values[id]);
+    absl::StrAppend(
+        &text, NameOf(graph, stretches, static_cast<int32_t>(i)), ", ", elements, " parameters: ",
+        stretches[i].erasable() ? "can be erased" : absl::StrJoin(stretches[i].reasons, "; "),
+        "\n");
+  }
+  return text;
+}
+
 Group ErasureGroup(const Graph& graph, const std::vector<Stretch>& stretches, int32_t stretch) {
   Group group;
   group.class_id = stretch;
@@ -356,8 +454,7 @@ Group ErasureGroup(const Graph& graph, const std::vector<Stretch>& stretches, in
     Slice slice = {value.state, 0, {}};
     slice.indices.resize(value.shape.empty() ? 1 : static_cast<size_t>(value.shape[0]));
     std::iota(slice.indices.begin(), slice.indices.end(), 0);
-    group.elements +=
-        std::accumulate(value.shape.begin(), value.shape.end(), int64_t{1}, std::multiplies<>());
+    group.elements += Elements(value);
     group.slices.push_back(std::move(slice));
   }
   for (int32_t node : stretches[stretch].nodes) {

@@ -26,6 +26,7 @@ struct Stretch {
   bool input_may_alone = false;      // a joint: an input of the graph alone would give its shape
   bool makes_output = false;         // of the graph
   std::vector<ValueId> parameters;   // trainable, of its nodes
+  std::vector<AxisId> channels;      // atoms that it alone makes, behind concatenations; ascending
   std::vector<std::string> reasons;  // why it cannot be erased; empty = it can
 
   bool erasable() const { return reasons.empty(); }
@@ -39,7 +40,9 @@ struct Stretch {
 std::vector<Stretch> FindStretches(const Graph& graph, const AxisAnalysis& analysis);
 
 /// Why the network would not be one without the erased stretches; nullopt if it would. Each input must reach an output,
-/// each output must be made, and each joint must be left with a tensor of its shape. O(stretches + edges).
+/// each output must be made, and each joint must be left with a tensor of its shape; but a sum that only sums read may
+/// lose all that it adds, since it is a part of theirs. With more stretches erased a breach stays one.
+/// O(stretches + edges).
 /// \param erased  one per stretch
 std::optional<std::string> ErasureBreach(const Graph& graph, const std::vector<Stretch>& stretches,
                                          const std::vector<bool>& erased);
@@ -49,6 +52,12 @@ std::optional<std::string> ErasureBreach(const Graph& graph, const std::vector<S
 /// \param order  stretches, the first to go first
 std::vector<int32_t> ChooseErasures(const Graph& graph, const std::vector<Stretch>& stretches,
                                     const std::vector<int32_t>& order, size_t count);
+
+/// What a person would call it: the module that all its parameters are in and no others, else all their modules.
+std::string NameOf(const Graph& graph, const std::vector<Stretch>& stretches, int32_t stretch);
+
+/// A line per stretch with parameters: its name, how many they are, and why it cannot be erased. Lines end with '\n'.
+std::string StretchTable(const Graph& graph, const std::vector<Stretch>& stretches);
 
 /// All parameters of an erasable stretch, as a group; class_id is `stretch`, its index.
 Group ErasureGroup(const Graph& graph, const std::vector<Stretch>& stretches, int32_t stretch);

@@ -8,6 +8,7 @@ Needs Debian's python3-torch. Networks for images of 1 x 28 x 28 in 10 classes:
   resnet       three stages of a residual block each, with batch norm
   transformer  an encoder that reads an image as 28 tokens of 28 values
   two_inputs   takes a tuple of an image and a vector of 16 values
+  cells        two cells of operators that meet in sums and a concatenation, as architecture search draws them from
 """
 
 import argparse
@@ -105,7 +106,49 @@ class TwoInputs(nn.Module):
         return self.head(functional.relu(self.image(images.flatten(1)) + self.vector(vectors)))
 
 
-MODELS = {"cnn": Cnn, "resnet": Resnet, "transformer": Transformer, "two_inputs": TwoInputs}
+def operator(before, after, kernel, dilation=1, separable=False):
+    padding = dilation * (kernel - 1) // 2
+    if separable:
+        layers = [nn.Conv2d(before, before, kernel, padding=padding, dilation=dilation, groups=before, bias=False),
+                  nn.Conv2d(before, after, 1, bias=False)]
+    else:
+        layers = [nn.Conv2d(before, after, kernel, padding=padding, dilation=dilation, bias=False)]
+    return nn.Sequential(nn.ReLU(), *layers, nn.BatchNorm2d(after))
+
+
+class Cell(nn.Module):
+    def __init__(self, before, width):
+        super().__init__()
+        self.around = operator(before, width, 1)
+        self.conv3 = operator(width, width, 3)
+        self.conv5 = operator(width, width, 5)
+        self.separable3 = operator(width, width, 3, separable=True)
+        self.dilated3 = operator(width, width, 3, dilation=2)
+        self.conv1 = operator(width, width, 1)
+        self.straight = operator(width, width, 1)
+
+    def forward(self, x):
+        x = self.around(x)
+        first = self.conv3(x) + self.conv5(x)
+        second = self.separable3(x) + self.dilated3(first) + first
+        third = self.conv1(second) + functional.max_pool2d(x, 3, 1, 1)
+        return torch.cat([first, second, third, self.straight(x)], 1)
+
+
+class Cells(nn.Module):
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width))
+        self.near = Cell(width, width)
+        self.far = Cell(4 * width, 2 * width)
+        self.fc = nn.Linear(8 * width, 10)
+
+    def forward(self, images):
+        x = functional.max_pool2d(self.near(self.stem(images)), 2)
+        return self.fc(functional.relu(self.far(x)).mean([2, 3]))
+
+
+MODELS = {"cnn": Cnn, "resnet": Resnet, "transformer": Transformer, "two_inputs": TwoInputs, "cells": Cells}
 
 
 def make(name, seed=1):

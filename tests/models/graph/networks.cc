@@ -47,7 +47,7 @@ std::vector<std::string> ScriptNames() {
           "two_inputs",   "resnet_traced", "cnn_traced_eval",
           "TwoArguments", "ListOfInputs",  "Tied",
           "Transposed",   "Counting",      "Fixed",
-          "Frozen",       "Pair"};
+          "Frozen",       "Pair",          "cells"};
 }
 
 std::string ScriptPath(const std::string& name) {

@@ -3,10 +3,17 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "models/graph/erase.h"
+#include "models/graph/evaluator.h"
 #include "models/graph/importer.h"
+#include "models/graph/rebuild.h"
+#include "models/graph/stretches.h"
 #include "tests/models/graph/networks.h"
 
 namespace sluice::graph {
@@ -74,7 +81,7 @@ class ScriptProbe : public testing::TestWithParam<std::string> {};
 
 INSTANTIATE_TEST_SUITE_P(Names, ScriptProbe,
                          testing::Values("cnn", "resnet", "transformer", "two_inputs",
-                                         "resnet_traced", "cnn_traced_eval", "Frozen"));
+                                         "resnet_traced", "cnn_traced_eval", "Frozen", "cells"));
 
 TEST_P(ScriptProbe, CutNetworksComputeWhatMaskedOnesDo) {
   torch::manual_seed(3);
@@ -91,6 +98,121 @@ TEST(Probe, WidthsOfHeadsAreExactToo) {
   ClassOptions options;
   options.nested = ClassOptions::Nested::kInner;
   ExpectExact(*imported, ScriptInputsOf("transformer", 3), options);
+}
+
+struct Cells {
+  Imported imported;
+  AxisAnalysis axes;
+  std::vector<Stretch> stretches;
+
+  Cells() {
+    torch::manual_seed(3);
+    imported = *ImportScriptFile(ScriptPath("cells"), ScriptInputsOf("cells", 2));
+    // As if it had been trained.
+    for (State& state : imported.program.states) {
+      if (absl::EndsWith(state.name, "running_mean")) state.tensor.normal_(0, 0.3);
+      if (absl::EndsWith(state.name, "running_var")) state.tensor.uniform_(0.5, 1.5);
+    }
+    axes = *AnalyseAxes(imported.graph);
+    stretches = FindStretches(imported.graph, axes);
+  }
+
+  std::vector<int32_t> Erasable() const {
+    std::vector<int32_t> erasable;
+    for (size_t i = 0; i < stretches.size(); ++i) {
+      if (stretches[i].erasable()) erasable.push_back(static_cast<int32_t>(i));
+    }
+    return erasable;
+  }
+};
+
+TEST(ProbeErasures, NetworksWithoutOperatorsComputeWhatMaskedOnesDo) {
+  for (const auto precision : {Evaluator::Precision::kDouble, Evaluator::Precision::kAsIs}) {
+    Cells cells;
+    ASSERT_EQ(cells.Erasable().size(), 12u) << StretchTable(cells.imported.graph, cells.stretches);
+    ProbeOptions probe;
+    probe.precision = precision;
+    probe.tolerance = precision == Evaluator::Precision::kDouble ? 1e-9 : 1e-5;
+    const auto result = ProbeErasures(cells.imported, cells.axes, ScriptInputsOf("cells", 3), probe,
+                                      &cells.stretches);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(cells.Erasable().size(), 12u) << StretchTable(cells.imported.graph, cells.stretches);
+  }
+}
+
+TEST(ProbeErasures, WhatWouldLeaveNoNetworkAloneGetsAReason) {
+  torch::manual_seed(3);
+  const auto imported = ImportScriptFile(ScriptPath("two_inputs"), ScriptInputsOf("two_inputs", 2));
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  const AxisAnalysis axes = *AnalyseAxes(imported->graph);
+  std::vector<Stretch> stretches = FindStretches(imported->graph, axes);
+  const auto erasable = [&] {
+    return std::count_if(stretches.begin(), stretches.end(),
+                         [](const Stretch& one) { return one.erasable(); });
+  };
+  EXPECT_EQ(erasable(), 2);  // each the way of an input
+  const auto result =
+      ProbeErasures(*imported, axes, ScriptInputsOf("two_inputs", 3), {}, &stretches);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(erasable(), 0);
+}
+
+TEST(ProbeErasures, AStretchThatDoesNotGiveZerosIsFound) {
+  Cells cells;
+  // As if the analysis had overlooked a bias: what is zeroed is the convolution alone.
+  const int32_t wrong = cells.Erasable().front();
+  cells.stretches[static_cast<size_t>(wrong)].parameters.resize(1);
+  const auto result =
+      ProbeErasures(cells.imported, cells.axes, ScriptInputsOf("cells", 2), {}, &cells.stretches);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(cells.Erasable().size(), 11u);
+  EXPECT_EQ(cells.stretches[static_cast<size_t>(wrong)].reasons.at(0).rfind("probe failed: ", 0),
+            0u);
+}
+
+TEST(Rebuild, WithoutOperatorsTheirModulesAreGoneAndTheRestTrains) {
+  const Cells cells;
+  std::vector<int32_t> order = cells.Erasable();
+  std::reverse(order.begin(), order.end());
+  const std::vector<int32_t> erased =
+      ChooseErasures(cells.imported.graph, cells.stretches, order, 7);
+  ASSERT_EQ(erased.size(), 7u);
+  const auto cut = CutStretches(cells.imported.graph, cells.axes, cells.stretches, erased);
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  auto module = Rebuild(cells.imported.program, *cut);
+  ASSERT_TRUE(module.ok()) << module.status();
+
+  std::map<std::string, at::Tensor> zeros;
+  for (int32_t stretch : erased) {
+    for (ValueId id : cells.stretches[static_cast<size_t>(stretch)].parameters) {
+      const Value& value = cells.imported.graph.values[static_cast<size_t>(id)];
+      zeros[value.state] = torch::zeros(value.shape);
+    }
+  }
+  const auto inputs = ScriptInputsOf("cells", 3);
+  const auto expected = Evaluator::Create(cells.imported.program)->Run(inputs, zeros);
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  const at::Tensor got = RunScript(*module, inputs).at(0);
+  EXPECT_LT((got - expected->at(0)).abs().max().item<double>(),
+            1e-5 * expected->at(0).abs().max().item<double>());
+
+  int64_t counters = 0;
+  module->train();
+  RunScript(*module, inputs);
+  for (const auto& buffer : module->named_buffers()) {
+    if (!absl::EndsWith(buffer.name, "num_batches_tracked")) continue;
+    ++counters;
+    EXPECT_EQ(buffer.value.item<int64_t>(), 1) << buffer.name;
+  }
+  EXPECT_EQ(counters, 1 + 2 * 7 - 7);  // of the stem, and of what is left of each cell
+  for (const auto& parameter : module->named_parameters()) {
+    EXPECT_EQ(zeros.count(parameter.name), 0u) << parameter.name;
+  }
+  // It is a network like any other, of which what was erased is known no more.
+  const auto again = ImportScript(*module, inputs);
+  ASSERT_TRUE(again.ok()) << again.status();
+  const AxisAnalysis axes = *AnalyseAxes(again->graph);
+  EXPECT_TRUE(axes.unsupported.empty());
 }
 
 TEST(Probe, AClassThatIsNotZeroInvariantIsFound) {

@@ -487,6 +487,34 @@ Tensor Random(const Shape& shape, RandomKey key, bool positive) {
   return tensor;
 }
 
+void LeaveOut(const Cut& cut, Graph* graph) {
+  std::vector<ValueId> instead(graph->values.size());
+  std::iota(instead.begin(), instead.end(), 0);
+  for (const auto& [id, other] : cut.instead) instead[id] = other;
+  const auto is_gone = [&](int32_t node) {
+    return std::binary_search(cut.gone.begin(), cut.gone.end(), node);
+  };
+  std::vector<Node> left;
+  for (size_t index = 0; index < graph->nodes.size(); ++index) {
+    if (is_gone(static_cast<int32_t>(index))) continue;
+    Node node = graph->nodes[index];
+    for (Operand& operand : node.operands) {
+      if (auto* const id = std::get_if<ValueId>(&operand.of)) *id = instead[*id];
+      auto* const list = std::get_if<std::vector<ValueId>>(&operand.of);
+      if (list == nullptr) continue;
+      std::vector<ValueId> others;
+      for (ValueId id : *list) {
+        const int32_t producer = graph->values[id].producer;
+        if (instead[id] != id || producer < 0 || !is_gone(producer)) others.push_back(instead[id]);
+      }
+      *list = std::move(others);
+    }
+    left.push_back(std::move(node));
+  }
+  for (ValueId& id : graph->outputs) id = instead[id];
+  graph->nodes = std::move(left);
+}
+
 }  // namespace
 
 std::vector<Tensor> Compute(const Graph& graph, const Tensors& states,
@@ -642,6 +670,7 @@ void ApplyCut(const Cut& cut, Graph* graph, Tensors* states) {
       std::get<std::vector<int64_t>>(operand.of)[constant.element] = constant.value;
     }
   }
+  LeaveOut(cut, graph);
 }
 
 double Distance(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {

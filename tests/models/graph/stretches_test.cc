@@ -133,6 +133,38 @@ TEST(Stretches, ZeroParametersComputeWhatErasingDoes) {
             1e-12);
 }
 
+TEST(Stretches, ConcatenatedOnesNeedReadersOfTheWhole) {
+  GraphBuilder b;
+  const ValueId x = b.Relu(b.Linear("stem", b.Input({5}), 5, 6));
+  const ValueId all = b.Cat({b.Linear("one", x, 6, 4), b.Linear("two", x, 6, 7), x}, 1);
+  const ValueId part =
+      b.Op("aten::slice", {{all}, {int64_t{1}}, {int64_t{0}}, {int64_t{4}}, {int64_t{1}}});
+  const ValueId sum = b.Add(b.Linear("tail", all, 17, 6), b.Linear("of_part", part, 4, 6));
+  const Stretched net(b.Build({b.Linear("head", sum, 6, 3)}));
+  EXPECT_EQ(net["one.weight"].reasons[0],
+            "aten::slice at line 5 has its channels without all of those that they are "
+            "concatenated with");
+  EXPECT_TRUE(net["two.weight"].erasable());
+}
+
+TEST(Stretches, AreNamedAfterTheirModules) {
+  GraphBuilder b;
+  const ValueId x = b.Relu(b.Linear("stem", b.Input({5}), 5, 6));
+  const ValueId one = b.Linear("cell.one.b", b.Relu(b.Linear("cell.one.a", x, 6, 6)), 6, 6);
+  const ValueId two = b.BatchNorm("cell.bn", b.Linear("cell.two", x, 6, 6), 6);
+  const Stretched net(b.Build({b.Linear("head", b.Add(one, two), 6, 3)}));
+  const auto name = [&](const std::string& parameter) {
+    return NameOf(net.graph, net.stretches, net.Of(parameter));
+  };
+  EXPECT_EQ(name("cell.one.a.weight"), "cell.one");
+  EXPECT_EQ(name("cell.bn.weight"), "cell.two+cell.bn");
+  EXPECT_EQ(name("stem.weight"), "stem");
+  const std::string table = StretchTable(net.graph, net.stretches);
+  EXPECT_NE(table.find("cell.one, 84 parameters: can be erased\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("head, 21 parameters: it makes the network's output\n"), std::string::npos)
+      << table;
+}
+
 TEST(ErasureBreach, AJointNeedsOneOfItsTensors) {
   const Stretched net = TwoBranches();
   std::vector<bool> erased(net.stretches.size(), false);
@@ -142,6 +174,20 @@ TEST(ErasureBreach, AJointNeedsOneOfItsTensors) {
   erased[net.Of("right.weight")] = true;
   EXPECT_EQ(*ErasureBreach(net.graph, net.stretches, erased),
             "aten::add at line 7 would be left without input");
+}
+
+TEST(ErasureBreach, ASumThatOnlySumsReadMayLoseAllThatItAdds) {
+  GraphBuilder b;
+  const ValueId x = b.Relu(b.Linear("stem", b.Input({5}), 5, 6));
+  const ValueId inner = b.Add(b.Linear("one", x, 6, 6), b.Linear("two", x, 6, 6));
+  const ValueId sum = b.Add(inner, b.Linear("three", x, 6, 6));
+  const Stretched net(b.Build({b.Linear("head", sum, 6, 3)}));
+  std::vector<bool> erased(net.stretches.size(), false);
+  erased[net.Of("one.weight")] = erased[net.Of("two.weight")] = true;
+  EXPECT_FALSE(ErasureBreach(net.graph, net.stretches, erased));
+  erased[net.Of("three.weight")] = true;
+  EXPECT_EQ(*ErasureBreach(net.graph, net.stretches, erased),
+            "aten::add at line 6 would be left without input");
 }
 
 TEST(ErasureBreach, EachInputMustReachAnOutput) {
