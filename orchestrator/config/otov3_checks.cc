@@ -35,6 +35,16 @@ std::vector<std::string> Otov3Problems(const proto::JobConfig& job, const proto:
   if (freezes) {
     problems.push_back("kind otov3: it prunes what is trained in every phase: leave frozen out");
   }
+  proto::Phase plain;
+  SetDefaults(plain);
+  const proto::Otov3& otov3 = phase.otov3();
+  const bool of_channels = otov3.divisor() != plain.otov3().divisor() ||
+                           otov3.max_removed() != plain.otov3().max_removed();
+  if (otov3.mode() == "erase" && of_channels) {
+    problems.push_back(
+        "otov3.mode erase removes whole operators, otov3.divisor and otov3.max_removed are of "
+        "channels: leave them out");
+  }
   const auto timeline = otov3::MakeTimeline(otov3::PruneSettingsOf(phase),
                                             phase.steps() > 0 ? phase.steps() : kManySteps);
   if (!timeline.ok()) problems.push_back(std::string(timeline.status().message()));

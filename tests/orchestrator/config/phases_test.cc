@@ -98,6 +98,15 @@ TEST(Phases, Otov3NamesWhatDoesNotGoWithIt) {
               HasSubstr("phases[1] (b): kind otov3: it prunes what is trained in every phase"));
 }
 
+TEST(Phases, ErasingHasNoSettingsOfChannels) {
+  for (const char* const setting : {"divisor: 4", "max_removed: 0.5"}) {
+    EXPECT_THAT(ErrorOf("phases: [{kind: otov3, steps: 90, otov3: {mode: erase, " +
+                        std::string(setting) + "}}]"),
+                HasSubstr("phases[0] (otov3): otov3.mode erase removes whole operators"));
+  }
+  EXPECT_TRUE(Load("phases: [{kind: otov3, steps: 90, otov3: {mode: erase}}]").ok());
+}
+
 TEST(Phases, OnlyTscncHasItsKeys) {
   EXPECT_THAT(ErrorOf("phases: [{steps: 1, tscnc: {sparsity: 0.5}}]"),
               HasSubstr("phases[0] (train): tscnc is for phases of kind tscnc, this is train"));

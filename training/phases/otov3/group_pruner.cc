@@ -42,20 +42,21 @@ absl::Status LeaveOut(const std::vector<std::string>& keep, std::vector<graph::G
 
 }  // namespace
 
-absl::StatusOr<GroupPruner> GroupPruner::Create(const PruneSettings& settings,
-                                                std::vector<graph::Group> groups,
+absl::StatusOr<GroupPruner> GroupPruner::Create(const PruneSettings& settings, PruneSpace space,
                                                 absl::Span<const ParameterInfo> parameters,
                                                 Step first, int64_t steps) {
   SLUICE_ASSIGN_OR_RETURN(const Timeline timeline, MakeTimeline(settings, steps));
-  SLUICE_RETURN_IF_ERROR(LeaveOut(settings.keep, groups));
-  SLUICE_ASSIGN_OR_RETURN(GroupView view, GroupView::Create(std::move(groups), parameters));
-  return GroupPruner(settings, std::move(view), timeline, first);
+  SLUICE_RETURN_IF_ERROR(LeaveOut(settings.keep, space.groups));
+  SLUICE_ASSIGN_OR_RETURN(GroupView view, GroupView::Create(std::move(space.groups), parameters));
+  return GroupPruner(settings, std::move(view), std::move(space.valid), timeline, first);
 }
 
-GroupPruner::GroupPruner(const PruneSettings& settings, GroupView view, const Timeline& timeline,
-                         Step first)
+GroupPruner::GroupPruner(const PruneSettings& settings, GroupView view,
+                         std::function<bool(const std::vector<int32_t>&)> valid,
+                         const Timeline& timeline, Step first)
     : settings_(settings),
       view_(std::move(view)),
+      valid_(std::move(valid)),
       timeline_(timeline),
       first_(first),
       log_(view_.classes(), DigestOf(view_)),
@@ -125,10 +126,23 @@ void GroupPruner::Score(double learning_rate, FloatSpans values) {
   AddToAverage(scores, settings_.score_average, scores_);
 }
 
+absl::StatusOr<std::vector<bool>> GroupPruner::Select() const {
+  if (settings_.mode == Mode::kPrune) {
+    return Partition(scores_, view_.classes(), settings_.rules, redundant_);
+  }
+  return SelectValid(scores_, requested(), redundant_, [this](const std::vector<bool>& removed) {
+    if (valid_ == nullptr) return true;
+    std::vector<int32_t> class_ids;
+    for (int g = 0; g < view_.size(); ++g) {
+      if (removed[static_cast<size_t>(g)]) class_ids.push_back(view_.group(g).class_id);
+    }
+    return valid_(class_ids);
+  });
+}
+
 // Of all that goes, the groups of this period: those with the highest scores by now.
 absl::Status GroupPruner::Divide(Step step) {
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<bool> all,
-                          Partition(scores_, view_.classes(), settings_.rules, redundant_));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<bool> all, Select());
   std::vector<size_t> candidates;
   for (size_t g = 0; g < all.size(); ++g) {
     if (all[g] && !redundant_[g]) candidates.push_back(g);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "training/phases/otov3/decision_log.h"
 #include "training/phases/otov3/group_view.h"
 #include "training/phases/otov3/prune_settings.h"
+#include "training/phases/otov3/prune_space.h"
 
 namespace sluice::otov3 {
 
@@ -23,7 +25,8 @@ namespace sluice::otov3 {
 /// At `partition` the scores divide the groups; from then on the redundant ones take the half-space step (half_space.h),
 /// and in a linear shrink are multiplied by (r - 1) / r with r steps left, after the optimiser's step. Hesso chooses
 /// as many groups per period, in the order of scores by then. Where a step is passed over, what it was to do is done by
-/// the next one, so at the deadline exactly the groups that Partition gave are zero.
+/// the next one, so at the deadline exactly the groups that Partition gave, or where whole operators are erased
+/// SelectValid, are zero.
 ///
 /// All it does is a function of the groups, the settings and the values that it sees, so replicas agree; the log's
 /// digest proves it. Memory: a copy of the groups' values. Cost of a step: a pass over what is scored or moves.
@@ -33,8 +36,7 @@ class GroupPruner {
   /// \param parameters  in the order of all FloatSpans below
   /// \param steps       of the phase, `first` is the first of
   /// \error as GroupView::Create and MakeTimeline; kInvalidArgument: a prefix in `keep` that no group has
-  static absl::StatusOr<GroupPruner> Create(const PruneSettings& settings,
-                                            std::vector<graph::Group> groups,
+  static absl::StatusOr<GroupPruner> Create(const PruneSettings& settings, PruneSpace space,
                                             absl::Span<const ParameterInfo> parameters, Step first,
                                             int64_t steps);
 
@@ -60,6 +62,8 @@ class GroupPruner {
   const std::vector<bool>& redundant() const { return redundant_; }
   const std::vector<bool>& zero() const { return zero_; }
   int requested() const { return RequestedGroups(view_.size(), settings_.rules.target); }
+  /// Whether all groups have been chosen that are to become zero.
+  bool divided() const { return !scoring(); }
   int zeros() const;
 
   /// What it knows beside the values: log and scores.
@@ -70,7 +74,9 @@ class GroupPruner {
   absl::Status LoadState(absl::string_view bytes);
 
  private:
-  GroupPruner(const PruneSettings& settings, GroupView view, const Timeline& timeline, Step first);
+  GroupPruner(const PruneSettings& settings, GroupView view,
+              std::function<bool(const std::vector<int32_t>&)> valid, const Timeline& timeline,
+              Step first);
 
   int periods() const { return settings_.variant == Variant::kHesso ? settings_.periods : 1; }
   // Of a step of the phase, at most the last.
@@ -80,6 +86,8 @@ class GroupPruner {
     return redundant_[static_cast<size_t>(g)] && !zero_[static_cast<size_t>(g)];
   }
   void Score(double learning_rate, FloatSpans values);
+  // All groups that are to go by the scores until now, those that are redundant already among them.
+  absl::StatusOr<std::vector<bool>> Select() const;
   absl::Status Divide(Step step);
   void BeginShrink(Step step);
   // \return whether the group is zero now
@@ -89,6 +97,7 @@ class GroupPruner {
 
   PruneSettings settings_;
   GroupView view_;
+  std::function<bool(const std::vector<int32_t>&)> valid_;  // as in PruneSpace
   Timeline timeline_;
   Step first_;
   std::vector<int64_t> elements_;  // by group

@@ -64,7 +64,8 @@ absl::Status GroupView::AddGroup(int g, absl::Span<const ParameterInfo> paramete
       return absl::InvalidArgumentError(
           absl::StrCat("a slice of \"", slice.state, "\", which is no parameter of the model"));
     }
-    const absl::Span<const int64_t> shape = found->shape;
+    const std::vector<int64_t> one = {1};  // of a single number
+    const absl::Span<const int64_t> shape = found->shape.empty() ? one : found->shape;
     if (slice.dim < 0 || static_cast<size_t>(slice.dim) >= shape.size()) {
       return absl::InvalidArgumentError(
           absl::StrCat("dimension ", slice.dim, " of ", slice.state, ", it has ", shape.size()));

@@ -1,40 +1,24 @@
 #include "training/phases/otov3/otov3.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/status_macros.h"
-#include "models/graph/class_report.h"
-#include "models/graph/prunable.h"
 
 namespace sluice {
-namespace {
-
-// \error kInvalidArgument  nothing of the network can be pruned
-absl::StatusOr<std::vector<graph::Group>> GroupsOf(const PhaseModel& model, int64_t divisor) {
-  graph::ClassOptions options;
-  options.divisor = divisor;
-  SLUICE_ASSIGN_OR_RETURN(const graph::Prunable prunable,
-                          graph::FindPrunable(model.network, model.data.shape(), options));
-  std::vector<graph::Group> groups = prunable.groups();
-  if (!groups.empty()) return groups;
-  return absl::InvalidArgumentError(
-      absl::StrCat("otov3: nothing of the network can be pruned:\n",
-                   graph::ClassTable(prunable.imported.graph, prunable.axes, prunable.classes)));
-}
-
-}  // namespace
 
 std::unique_ptr<TrainingPhase> Otov3Phase::Create(const proto::Phase& settings, Step first,
                                                   int64_t steps) {
-  return std::make_unique<Otov3Phase>(
-      otov3::PruneSettingsOf(settings), first, steps,
-      [divisor = settings.otov3().divisor()](const PhaseModel& model) {
-        return GroupsOf(model, divisor);
-      });
+  const otov3::PruneSettings prune = otov3::PruneSettingsOf(settings);
+  return std::make_unique<Otov3Phase>(prune, first, steps, [prune](const PhaseModel& model) {
+    return otov3::FindPruneSpace(model.network, model.data.shape(), prune);
+  });
 }
 
 absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
-  SLUICE_ASSIGN_OR_RETURN(std::vector<graph::Group> groups, find_groups_(model));
+  SLUICE_ASSIGN_OR_RETURN(otov3::PruneSpace space, find_space_(model));
   std::vector<ParameterInfo> infos;
   values_.clear();
   for (const NamedParameter& parameter : model.parameters) {
@@ -44,7 +28,7 @@ absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
                          static_cast<size_t>(parameter.tensor.numel()));
   }
   SLUICE_ASSIGN_OR_RETURN(
-      pruner_, otov3::GroupPruner::Create(settings_, std::move(groups), infos, first_, steps_));
+      pruner_, otov3::GroupPruner::Create(settings_, std::move(space), infos, first_, steps_));
   return absl::OkStatus();
 }
 
@@ -55,7 +39,17 @@ void Otov3Phase::OnGradient(int index, absl::Span<float> gradient) {
 void Otov3Phase::BeforeUpdate() { pruner_->BeforeOptimizer(values_); }
 
 absl::StatusOr<std::vector<ElementRun>> Otov3Phase::AfterUpdate(Step step, double learning_rate) {
-  return pruner_->AfterOptimizer(step, learning_rate, values_);
+  const bool was_divided = pruner_->divided();
+  auto zeroed = pruner_->AfterOptimizer(step, learning_rate, values_);
+  if (!was_divided && pruner_->divided() && settings_.mode == otov3::Mode::kErase) {
+    const auto achieved =
+        std::count(pruner_->redundant().begin(), pruner_->redundant().end(), true);
+    if (achieved < pruner_->requested()) {
+      SLUICE_LOG(Warning, "otov3 erases ", achieved, " operators, ", pruner_->requested(),
+                 " were requested: without another one it would be no network");
+    }
+  }
+  return zeroed;
 }
 
 std::string Otov3Phase::SaveState() const { return pruner_->SaveState(); }
@@ -74,10 +68,14 @@ absl::Status Otov3Phase::Finish() {
 
 std::string Otov3Phase::Report() const {
   const otov3::Timeline& timeline = pruner_->timeline();
+  const std::string between =
+      absl::StrCat(" between its steps ", timeline.partition, " and ", timeline.deadline);
+  if (settings_.mode == otov3::Mode::kErase) {
+    return absl::StrCat("is to erase ", pruner_->requested(), " of ", pruner_->view().size(),
+                        " operators", between);
+  }
   return absl::StrCat("is to prune ", pruner_->requested(), " of ", pruner_->view().size(),
-                      " groups in ", pruner_->view().classes().size(),
-                      " classes, between its steps ", timeline.partition, " and ",
-                      timeline.deadline);
+                      " groups in ", pruner_->view().classes().size(), " classes,", between);
 }
 
 }  // namespace sluice

@@ -9,33 +9,32 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "models/graph/groups.h"
 #include "proto/job.pb.h"
 #include "training/phases/otov3/group_pruner.h"
+#include "training/phases/otov3/prune_space.h"
 #include "training/phases/phase.h"
 
 namespace sluice {
 
-/// Finds the zero-invariant groups of a phase's network. A function of its structure alone: the same on all ranks.
-using FindGroups =
-    std::function<absl::StatusOr<std::vector<graph::Group>>(const PhaseModel& model)>;
+/// Finds what a phase may remove of its network. A function of its structure alone: the same on all ranks.
+using FindSpace = std::function<absl::StatusOr<otov3::PruneSpace>(const PhaseModel& model)>;
 
 /// Structured pruning while training: all that it does is GroupPruner's (docs/otov3.md). The optimiser goes on with
 /// its state.
 class Otov3Phase : public TrainingPhase {
  public:
   /// \param first, steps  the phase's first step, and how many there are at the most
-  Otov3Phase(otov3::PruneSettings settings, Step first, int64_t steps, FindGroups find_groups)
+  Otov3Phase(otov3::PruneSettings settings, Step first, int64_t steps, FindSpace find_space)
       : settings_(std::move(settings)),
         first_(first),
         steps_(steps),
-        find_groups_(std::move(find_groups)) {}
+        find_space_(std::move(find_space)) {}
 
-  /// With the groups that models/graph finds.
+  /// With what models/graph finds.
   static std::unique_ptr<TrainingPhase> Create(const proto::Phase& settings, Step first,
                                                int64_t steps);
 
-  /// \error of finding groups, or as GroupPruner::Create
+  /// \error of finding them, or as GroupPruner::Create
   absl::Status Prepare(const PhaseModel& model) override;
   void OnGradient(int index, absl::Span<float> gradient) override;
   void BeforeUpdate() override;
@@ -55,7 +54,7 @@ class Otov3Phase : public TrainingPhase {
   const otov3::PruneSettings settings_;
   const Step first_;
   const int64_t steps_;
-  const FindGroups find_groups_;
+  const FindSpace find_space_;
   std::optional<otov3::GroupPruner> pruner_;
   std::vector<absl::Span<float>> values_;  // of the parameters
 };

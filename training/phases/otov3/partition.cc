@@ -94,13 +94,16 @@ absl::StatusOr<std::vector<bool>> Partition(absl::Span<const double> scores,
 }
 
 absl::StatusOr<std::vector<bool>> SelectValid(
-    absl::Span<const double> scores, int most,
+    absl::Span<const double> scores, int most, const std::vector<bool>& forced,
     const std::function<bool(const std::vector<bool>& removed)>& valid) {
+  SLUICE_CHECK(forced.empty() || forced.size() == scores.size(), "a bit for every group");
   SLUICE_ASSIGN_OR_RETURN(const std::vector<size_t> order, ByRedundancy(scores, {}));
-  std::vector<bool> removed(scores.size(), false);
-  int accepted = 0;
+  std::vector<bool> removed = forced;
+  removed.resize(scores.size(), false);
+  auto accepted = std::count(removed.begin(), removed.end(), true);
   for (size_t g : order) {
     if (accepted >= most) break;
+    if (removed[g]) continue;
     removed[g] = true;
     removed[g] = valid(removed);
     accepted += removed[g] ? 1 : 0;

@@ -32,12 +32,13 @@ absl::StatusOr<std::vector<bool>> Partition(absl::Span<const double> scores,
 
 /// Goes down the scores and removes each group with which what is removed is still valid, up to `most` of them
 /// (H2SPG). Ties as in Partition. Fewer where no more fit.
-/// \param valid  whether the network without these groups is one; called once per group at the most
+/// \param forced  removed whatever their score: a part of an earlier result; empty = none
+/// \param valid   whether the network without these groups is one; called once per group at the most
 /// Source: Chen et al., 2023, "OTOv3: automatic architecture-agnostic neural network training and compression from
 /// structured pruning to erasing operators".
 /// \error kOutOfRange  as Partition
 absl::StatusOr<std::vector<bool>> SelectValid(
-    absl::Span<const double> scores, int most,
+    absl::Span<const double> scores, int most, const std::vector<bool>& forced,
     const std::function<bool(const std::vector<bool>& removed)>& valid);
 
 }  // namespace sluice::otov3

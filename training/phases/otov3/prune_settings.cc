@@ -50,6 +50,7 @@ absl::Status CheckShares(const PruneSettings& s) {
 PruneSettings PruneSettingsOf(const proto::Phase& phase) {
   const proto::Otov3& from = phase.otov3();
   PruneSettings settings;
+  settings.mode = from.mode() == "erase" ? Mode::kErase : Mode::kPrune;
   settings.variant = from.variant() == "hesso" ? Variant::kHesso : Variant::kDhspg;
   settings.hesso_scores = from.score() == "hesso";
   settings.cost_weight = from.cost_weight();

@@ -17,13 +17,20 @@ enum class Variant {
   kHesso,  ///< a linear shrink alone, in periods, each of which chooses its groups anew
 };
 
+/// What the groups are.
+enum class Mode {
+  kPrune,  ///< units of channel classes
+  kErase,  ///< whole operators (stretches), of which what goes must leave a network
+};
+
 /// What a phase of kind otov3 does; shares are of the phase's steps.
 struct PruneSettings {
+  Mode mode = Mode::kPrune;
   Variant variant = Variant::kDhspg;
   bool hesso_scores = false;   ///< HessoScores instead of DhspgScores
   double score_average = 0.9;  ///< weight of the steps before in a score, in [0, 1)
   double cost_weight = 0;      ///< kappa of WeighByCost, 0 or more
-  PartitionRules rules;
+  PartitionRules rules;        ///< of kErase the target alone
   HalfSpaceRule half_space;
   double warmup = 0.1;      ///< up to here groups are only scored, then they are divided
   double projection = 0.1;  ///< from here on the half-space projects; not before warmup

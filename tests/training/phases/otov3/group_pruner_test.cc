@@ -27,7 +27,7 @@ PruneSettings Settings(Variant variant) {
 }
 
 GroupPruner Make(const PruneSettings& settings, const ToyNetwork& toy) {
-  auto made = GroupPruner::Create(settings, toy.groups, toy.parameters, kFirst, kSteps);
+  auto made = GroupPruner::Create(settings, {toy.groups, nullptr}, toy.parameters, kFirst, kSteps);
   EXPECT_TRUE(made.ok()) << made.status();
   return *std::move(made);
 }
@@ -238,11 +238,86 @@ TEST(GroupPruner, GroupsOfKeptParametersAreLeftAlone) {
   const GroupPruner pruner = Make(settings, toy);
   EXPECT_EQ(pruner.view().size(), 9);
   settings.keep = {"b", "a"};
-  EXPECT_THAT(std::string(GroupPruner::Create(settings, toy.groups, toy.parameters, kFirst, kSteps)
+  EXPECT_THAT(std::string(GroupPruner::Create(settings, {toy.groups, nullptr}, toy.parameters,
+                                              kFirst, kSteps)
                               .status()
                               .message()),
               HasSubstr("otov3.keep: no group that is left has a parameter whose name starts with "
                         "\"a\""));
+}
+
+// Units as if they were operators, a class each: unit u of class 0 has class u, of class 1 has class 100 + u.
+std::vector<graph::Group> Operators(const ToyNetwork& toy) {
+  std::vector<graph::Group> groups = toy.groups;
+  for (graph::Group& group : groups) {
+    group.class_id = 100 * group.class_id + group.unit;
+    group.unit = 0;
+  }
+  return groups;
+}
+
+// Of classes 0 to 11 one of each pair must stay, and class 100.
+bool LeavesANetwork(const std::vector<int32_t>& class_ids) {
+  std::vector<int> of_pair(200, 0);
+  for (int32_t id : class_ids) ++of_pair[static_cast<size_t>(id / 2)];
+  return std::count(class_ids.begin(), class_ids.end(), 100) == 0 &&
+         std::count(of_pair.begin(), of_pair.begin() + 6, 2) == 0;
+}
+
+GroupPruner MakeEraser(PruneSettings settings, double target, const ToyNetwork& toy) {
+  settings.mode = Mode::kErase;
+  settings.rules = {target, 8, 0.1};  // the latter two are of channels
+  auto made = GroupPruner::Create(settings, {Operators(toy), LeavesANetwork}, toy.parameters,
+                                  kFirst, kSteps);
+  EXPECT_TRUE(made.ok()) << made.status();
+  return *std::move(made);
+}
+
+std::vector<int32_t> ZeroClasses(const GroupPruner& pruner, const ToyNetwork& toy) {
+  std::vector<int32_t> classes;
+  for (int g = 0; g < pruner.view().size(); ++g) {
+    if (pruner.view().IsZero(g, toy.spans)) classes.push_back(pruner.view().group(g).class_id);
+  }
+  return classes;
+}
+
+TEST_P(GroupPrunerTest, ErasesAsManyOperatorsAsRequestedAndLeavesANetwork) {
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    ToyNetwork toy(seed);
+    GroupPruner pruner = MakeEraser(Settings(GetParam()), 0.5, toy);
+    Train(pruner, toy, 0, pruner.timeline().deadline);
+    const std::vector<int32_t> gone = ZeroClasses(pruner, toy);
+    EXPECT_EQ(static_cast<int>(gone.size()), pruner.requested()) << "seed " << seed;
+    EXPECT_TRUE(LeavesANetwork(gone)) << "seed " << seed;
+  }
+}
+
+TEST_P(GroupPrunerTest, ErasesFewerOperatorsWhereNoMoreCanGo) {
+  ToyNetwork toy(17);
+  GroupPruner pruner = MakeEraser(Settings(GetParam()), 0.95, toy);
+  Train(pruner, toy, 0, kSteps);
+  const std::vector<int32_t> gone = ZeroClasses(pruner, toy);
+  EXPECT_EQ(pruner.requested(), 19);
+  EXPECT_EQ(gone.size(), 14u);  // one of each of six pairs, and eight of nine
+  EXPECT_TRUE(LeavesANetwork(gone));
+  EXPECT_TRUE(pruner.divided());
+  EXPECT_EQ(pruner.zero(), pruner.redundant());
+}
+
+TEST_P(GroupPrunerTest, ErasingGoesOnFromAnyStepAsIfItHadNotStopped) {
+  for (int64_t stop : {2, 7, 20, 47}) {
+    ToyNetwork toy(18), other(18);
+    GroupPruner whole = MakeEraser(Settings(GetParam()), 0.5, toy);
+    Train(whole, toy, 0, stop);
+    GroupPruner later = MakeEraser(Settings(GetParam()), 0.5, other);
+    other.values = toy.values;
+    for (size_t p = 0; p < 3; ++p) other.spans[p] = absl::MakeSpan(other.values[p]);
+    ASSERT_TRUE(later.LoadState(whole.SaveState()).ok());
+    Train(whole, toy, stop, kSteps);
+    Train(later, other, stop, kSteps);
+    EXPECT_EQ(other.values, toy.values) << "from step " << stop;
+    EXPECT_EQ(later.log().digest(), whole.log().digest());
+  }
 }
 
 TEST(GroupPruner, StateOfOtherGroupsIsRefusedAndNothingChanges) {

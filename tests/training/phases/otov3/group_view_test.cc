@@ -118,6 +118,16 @@ TEST(GroupView, RunsOfNeighbouringIndicesAreOne) {
   EXPECT_EQ(runs[2].size, 3);
 }
 
+TEST(GroupView, ASingleNumberIsOneElement) {
+  const std::vector<ParameterInfo> parameters = {{"gate", {}}};
+  const GroupView view = *GroupView::Create({{0, 0, {{"gate", 0, {0}}}, 1, 0}}, parameters);
+  float gate = 2;
+  const std::vector<absl::Span<float>> values = {absl::MakeSpan(&gate, 1)};
+  EXPECT_EQ(view.elements(0), 1);
+  view.Zero(0, values);
+  EXPECT_EQ(gate, 0);
+}
+
 TEST(GroupView, GroupsThatDoNotFitAreRefusedByName) {
   const std::vector<ParameterInfo> parameters = {{"w", {4, 2}}};
   const auto message = [&](std::vector<graph::Group> groups) {

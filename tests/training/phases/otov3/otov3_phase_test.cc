@@ -37,7 +37,7 @@ proto::JobConfig Job(const std::string& optimizer) {
   return job;
 }
 
-absl::StatusOr<std::vector<graph::Group>> HiddenUnits(const PhaseModel&) {
+absl::StatusOr<otov3::PruneSpace> HiddenUnits(const PhaseModel&) {
   std::vector<graph::Group> groups;
   for (int layer = 0; layer < 2; ++layer) {
     const std::string name = layer == 0 ? "fc1" : "fc2";
@@ -45,7 +45,7 @@ absl::StatusOr<std::vector<graph::Group>> HiddenUnits(const PhaseModel&) {
       groups.push_back({layer, u, {{name + ".weight", 0, {u}}, {name + ".bias", 0, {u}}}, 0, 0});
     }
   }
-  return groups;
+  return otov3::PruneSpace{std::move(groups), nullptr};
 }
 
 // Trainers that know the phase; it is the last of `phases` of each rank's.

@@ -143,14 +143,21 @@ TEST(SelectValid, AGroupWithWhichNothingIsValidIsPassedOver) {
   const auto valid = [](const std::vector<bool>& removed) {
     return !(removed[0] && removed[1]) && !(removed[2] && removed[3]);
   };
-  const auto removed = *SelectValid(std::vector<double>{4, 3, 2, 1}, 3, valid);
+  const auto removed = *SelectValid(std::vector<double>{4, 3, 2, 1}, 3, {}, valid);
   EXPECT_EQ(removed, (std::vector<bool>{true, false, true, false}));
 }
 
 TEST(SelectValid, StopsAtTheMost) {
   const auto removed =
-      *SelectValid(std::vector<double>{1, 2, 2, 1}, 1, [](const auto&) { return true; });
+      *SelectValid(std::vector<double>{1, 2, 2, 1}, 1, {}, [](const auto&) { return true; });
   EXPECT_EQ(removed, (std::vector<bool>{false, true, false, false}));
+}
+
+TEST(SelectValid, WhatIsForcedIsInAndCounted) {
+  const auto valid = [](const std::vector<bool>& removed) { return !(removed[0] && removed[3]); };
+  const auto removed =
+      *SelectValid(std::vector<double>{4, 3, 2, 1}, 2, {false, false, false, true}, valid);
+  EXPECT_EQ(removed, (std::vector<bool>{false, true, false, true}));
 }
 
 TEST(SelectValid, EveryAcceptedSetIsValid) {
@@ -161,7 +168,7 @@ TEST(SelectValid, EveryAcceptedSetIsValid) {
       for (size_t g = 0; g < removed.size(); ++g) weight += removed[g] ? 1 + g % 5 : 0;
       return weight <= 20;
     };
-    const auto removed = *SelectValid(c.scores, 9, valid);
+    const auto removed = *SelectValid(c.scores, 9, {}, valid);
     EXPECT_TRUE(valid(removed));
     EXPECT_LE(Count(removed), 9);
   }
