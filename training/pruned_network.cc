@@ -16,6 +16,8 @@
 #include "base/status_macros.h"
 #include "models/data/dataset.h"
 #include "models/graph/cut.h"
+#include "models/graph/erasable.h"
+#include "models/graph/erase.h"
 #include "models/graph/importer.h"
 #include "models/graph/macs.h"
 #include "models/graph/prunable.h"
@@ -24,7 +26,6 @@
 #include "models/zoo/example.h"
 #include "training/atomic_file.h"
 #include "training/checkpoint_network.h"
-#include "training/model_state.h"
 
 namespace sluice {
 namespace {
@@ -34,10 +35,10 @@ constexpr double kMostDifference = 1e-4;  // of the largest output, in fp32
 
 using States = std::map<std::string, at::Tensor>;
 
-States ParametersOf(Network& network) {
+States StatesOf(const graph::Program& program) {
   States states;
-  for (const NamedParameter& parameter : ParametersInBackwardOrder(network)) {
-    states.emplace(parameter.name, parameter.tensor);
+  for (const graph::State& state : program.states) {
+    states.emplace(state.name, state.tensor.detach());
   }
   return states;
 }
@@ -50,8 +51,39 @@ bool IsZero(const graph::Group& group, const States& states) {
   });
 }
 
+struct Remaining {
+  graph::Imported network;
+  std::vector<PrunedNetwork::Operator> erased;
+};
+
+// The network without operators that are zero as a whole, the first of the graph first.
+absl::StatusOr<Remaining> EraseZeros(graph::Erasable whole,
+                                     const std::vector<at::Tensor>& example) {
+  const States states = StatesOf(whole.imported.program);
+  std::vector<int32_t> zeros;
+  for (const graph::Group& group : whole.groups()) {
+    if (IsZero(group, states)) zeros.push_back(group.class_id);
+  }
+  const std::vector<int32_t> erased =
+      graph::ChooseErasures(whole.imported.graph, whole.stretches, zeros, zeros.size());
+  if (erased.empty()) return Remaining{std::move(whole.imported), {}};
+  SLUICE_ASSIGN_OR_RETURN(
+      const graph::Cut cut,
+      graph::CutStretches(whole.imported.graph, whole.axes, whole.stretches, erased));
+  SLUICE_ASSIGN_OR_RETURN(torch::jit::Module module, graph::Rebuild(whole.imported.program, cut));
+  SLUICE_ASSIGN_OR_RETURN(graph::Imported network, graph::ImportScript(std::move(module), example));
+  Remaining remaining{std::move(network), {}};
+  for (const int32_t stretch : erased) {
+    remaining.erased.push_back(
+        {graph::NameOf(whole.imported.graph, whole.stretches, stretch),
+         graph::ErasureGroup(whole.imported.graph, whole.stretches, stretch).elements});
+  }
+  return remaining;
+}
+
 // The units of every class that are zero; of a class that is zero as a whole, all but the first.
-std::vector<graph::Removal> ZeroUnits(const graph::Prunable& prunable, const States& states) {
+std::vector<graph::Removal> ZeroUnits(const graph::Prunable& prunable) {
+  const States states = StatesOf(prunable.imported.program);
   std::map<int32_t, graph::Removal> by_class;
   for (const graph::Group& group : prunable.groups()) {
     if (!IsZero(group, states)) continue;
@@ -118,22 +150,25 @@ absl::StatusOr<PrunedNetwork> WritePrunedNetwork(const proto::JobConfig& job,
   SLUICE_ASSIGN_OR_RETURN(const CheckpointNetwork trained, LoadCheckpointNetwork(job, shape, path));
   PrunedNetwork result;
   result.of_average = trained.of_average;
+  const std::vector<at::Tensor> example = ExampleOf(shape, kSamples);
+  SLUICE_ASSIGN_OR_RETURN(graph::Erasable whole, graph::FindErasable(*trained.network, shape));
+  result.parameters_before = graph::TrainedElements(whole.imported.graph);
+  result.macs_before = graph::Macs(whole.imported.graph);
+  SLUICE_ASSIGN_OR_RETURN(Remaining remaining, EraseZeros(std::move(whole), example));
+  result.erased = std::move(remaining.erased);
   graph::ClassOptions options;
   options.divisor = 1;  // what is zero goes, however many
   SLUICE_ASSIGN_OR_RETURN(const graph::Prunable prunable,
-                          graph::FindPrunable(*trained.network, shape, options));
-  const std::vector<graph::Removal> removals = ZeroUnits(prunable, ParametersOf(*trained.network));
+                          graph::FindPrunable(std::move(remaining.network), example, options));
+  const std::vector<graph::Removal> removals = ZeroUnits(prunable);
   SLUICE_ASSIGN_OR_RETURN(
       const graph::Cut cut,
       graph::MakeCut(prunable.imported.graph, prunable.axes, prunable.classes, removals));
   SLUICE_ASSIGN_OR_RETURN(torch::jit::Module module,
                           graph::Rebuild(prunable.imported.program, cut));
-  const std::vector<at::Tensor> example = ExampleOf(shape, kSamples);
   SLUICE_ASSIGN_OR_RETURN(const graph::Imported smaller, graph::ImportScript(module, example));
   result.layers = LayersOf(prunable, removals);
-  result.parameters_before = graph::TrainedElements(prunable.imported.graph);
   result.parameters = graph::TrainedElements(smaller.graph);
-  result.macs_before = graph::Macs(prunable.imported.graph);
   result.macs = graph::Macs(smaller.graph);
   SLUICE_ASSIGN_OR_RETURN(result.difference,
                           TorchGuard("compare the smaller network with the whole one", [&] {

@@ -18,7 +18,12 @@ struct PrunedNetwork {
     int64_t units = 0;
     int64_t kept = 0;
   };
-  std::vector<Layer> layers;  ///< of all that could be pruned
+  struct Operator {
+    std::string name;  ///< of its modules
+    int64_t parameters = 0;
+  };
+  std::vector<Operator> erased;  ///< operators that are gone as a whole
+  std::vector<Layer> layers;     ///< of all else that could be pruned
   int64_t parameters = 0, parameters_before = 0;
   int64_t macs = 0, macs_before = 0;  ///< multiplications of one sample
   double difference =
@@ -27,11 +32,12 @@ struct PrunedNetwork {
 };
 
 /// Writes the checkpoint's network without what is exactly zero, as TorchScript: for other programs, and for a job's
-/// `model.torchscript`, whose gradients are smaller then. Both networks are evaluated and compared before it is written.
-/// A layer that is zero as a whole keeps one unit.
+/// `model.torchscript`, whose gradients are smaller then. First go operators that are zero as a whole, as far as a network
+/// is left, then channels of what remains. Both networks are evaluated and compared before it is written. A layer that is
+/// zero as a whole, and not erased, keeps one unit.
 /// \param path  ROOT/step_NNNNNNNN
 /// \param out   the file; what is there is replaced at once when all is well
-/// \error as LoadCheckpointNetwork, LoadDatasets, FindPrunable and WriteDurably
+/// \error as LoadCheckpointNetwork, LoadDatasets, FindErasable, FindPrunable and WriteDurably
 /// \error kInternal  the smaller network computes something else
 absl::StatusOr<PrunedNetwork> WritePrunedNetwork(const proto::JobConfig& job,
                                                  const std::string& path, const std::string& out);

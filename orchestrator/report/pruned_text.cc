@@ -20,9 +20,15 @@ std::string PrunedText(const PrunedNetwork& pruned, const std::string& checkpoin
   size_t width = 5;
   for (const PrunedNetwork::Layer& layer : pruned.layers)
     width = std::max(width, layer.name.size());
+  for (const PrunedNetwork::Operator& gone : pruned.erased)
+    width = std::max(width, gone.name.size());
   std::string text = absl::StrFormat("%-*s  %8s  %8s\n", width, "layer", "kept", "of");
   for (const PrunedNetwork::Layer& layer : pruned.layers) {
     absl::StrAppendFormat(&text, "%-*s  %8d  %8d\n", width, layer.name, layer.kept, layer.units);
+  }
+  for (const PrunedNetwork::Operator& gone : pruned.erased) {
+    absl::StrAppendFormat(&text, "%-*s    erased, with %d parameters\n", width, gone.name,
+                          gone.parameters);
   }
   absl::StrAppendFormat(
       &text, "%s%s\nparameters %d of %d (x%.2f), multiplications of a sample %d of %d (x%.2f)\n",
@@ -45,6 +51,10 @@ std::string PrunedJson(const PrunedNetwork& pruned, const std::string& checkpoin
   json["macs_before"] = pruned.macs_before;
   json["macs"] = pruned.macs;
   json["difference"] = pruned.difference;
+  json["erased"] = nlohmann::ordered_json::array();
+  for (const PrunedNetwork::Operator& gone : pruned.erased) {
+    json["erased"].push_back({{"name", gone.name}, {"parameters", gone.parameters}});
+  }
   json["layers"] = nlohmann::ordered_json::array();
   for (const PrunedNetwork::Layer& layer : pruned.layers) {
     json["layers"].push_back({{"name", layer.name}, {"units", layer.units}, {"kept", layer.kept}});

@@ -6,7 +6,7 @@
 
 namespace sluice {
 
-/// A table of the layers and a line on the whole, ending in a newline.
+/// A table of the layers, a line per operator that is gone, and one on the whole, ending in a newline.
 std::string PrunedText(const PrunedNetwork& pruned, const std::string& checkpoint,
                        const std::string& out);
 

@@ -12,6 +12,7 @@ using ::testing::HasSubstr;
 PrunedNetwork Half() {
   PrunedNetwork pruned;
   pruned.layers = {{"conv1.weight", 32, 16}, {"fc1.weight", 512, 512}};
+  pruned.erased = {{"cell.wide", 36}};
   pruned.parameters_before = 1000;
   pruned.parameters = 400;
   pruned.macs_before = 9000;
@@ -28,6 +29,11 @@ TEST(PrunedText, HasALinePerLayerAndTheWholeBesideWhatItWas) {
   EXPECT_THAT(text, HasSubstr("smaller.pt computes the same, to 2.0e-07"));
 }
 
+TEST(PrunedText, NamesWhatIsGoneAsAWhole) {
+  EXPECT_THAT(PrunedText(Half(), "ckpt/step_00000040", "smaller.pt"),
+              HasSubstr("cell.wide       erased, with 36 parameters\n"));
+}
+
 TEST(PrunedText, JsonHasTheSame) {
   const auto json = nlohmann::json::parse(PrunedJson(Half(), "ckpt/step_00000040", "smaller.pt"));
   EXPECT_EQ(json["parameters"], 400);
@@ -35,6 +41,8 @@ TEST(PrunedText, JsonHasTheSame) {
   EXPECT_EQ(json["layers"][0]["name"], "conv1.weight");
   EXPECT_EQ(json["layers"][0]["kept"], 16);
   EXPECT_EQ(json["of_average"], false);
+  EXPECT_EQ(json["erased"][0]["name"], "cell.wide");
+  EXPECT_EQ(json["erased"][0]["parameters"], 36);
 }
 
 }  // namespace
