@@ -3,33 +3,16 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "models/graph/class_report.h"
-#include "models/graph/prunable.h"
 
 namespace sluice {
-namespace {
-
-// \error kInvalidArgument  nothing of the network can be pruned
-absl::StatusOr<std::vector<graph::Group>> GroupsOf(const PhaseModel& model, int64_t divisor) {
-  graph::ClassOptions options;
-  options.divisor = divisor;
-  SLUICE_ASSIGN_OR_RETURN(const graph::Prunable prunable,
-                          graph::FindPrunable(model.network, model.data.shape(), options));
-  std::vector<graph::Group> groups = prunable.groups();
-  if (!groups.empty()) return groups;
-  return absl::InvalidArgumentError(
-      absl::StrCat("otov3: nothing of the network can be pruned:\n",
-                   graph::ClassTable(prunable.imported.graph, prunable.axes, prunable.classes)));
-}
-
-}  // namespace
 
 std::unique_ptr<TrainingPhase> Otov3Phase::Create(const proto::Phase& settings, Step first,
-                                                  int64_t steps) {
+                                                  int64_t steps,
+                                                  std::shared_ptr<otov3::PruneSpaces> spaces) {
   return std::make_unique<Otov3Phase>(
       otov3::PruneSettingsOf(settings), first, steps,
-      [divisor = settings.otov3().divisor()](const PhaseModel& model) {
-        return GroupsOf(model, divisor);
+      [settings = settings.otov3(), spaces = std::move(spaces)](const PhaseModel& model) {
+        return spaces->GroupsOf(model, settings);
       });
 }
 
@@ -46,10 +29,6 @@ absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
   SLUICE_ASSIGN_OR_RETURN(
       pruner_, otov3::GroupPruner::Create(settings_, std::move(groups), infos, first_, steps_));
   return absl::OkStatus();
-}
-
-void Otov3Phase::OnGradient(int index, absl::Span<float> gradient) {
-  pruner_->MaskGradient(index, gradient);
 }
 
 void Otov3Phase::BeforeUpdate() { pruner_->BeforeOptimizer(values_); }

@@ -12,6 +12,7 @@
 #include "models/graph/groups.h"
 #include "proto/job.pb.h"
 #include "training/phases/otov3/group_pruner.h"
+#include "training/phases/otov3/prune_space.h"
 #include "training/phases/phase.h"
 
 namespace sluice {
@@ -31,13 +32,13 @@ class Otov3Phase : public TrainingPhase {
         steps_(steps),
         find_groups_(std::move(find_groups)) {}
 
-  /// With the groups that models/graph finds.
+  /// \param spaces  where the groups come from
   static std::unique_ptr<TrainingPhase> Create(const proto::Phase& settings, Step first,
-                                               int64_t steps);
+                                               int64_t steps,
+                                               std::shared_ptr<otov3::PruneSpaces> spaces);
 
   /// \error of finding groups, or as GroupPruner::Create
   absl::Status Prepare(const PhaseModel& model) override;
-  void OnGradient(int index, absl::Span<float> gradient) override;
   void BeforeUpdate() override;
   /// The direction that the optimiser took is how far the parameters moved over the learning rate.
   absl::StatusOr<std::vector<ElementRun>> AfterUpdate(Step step, double learning_rate) override;
