@@ -840,9 +840,9 @@ std::vector<CoordinatorState::Outgoing> CoordinatorState::OnFailureReport(
   const bool of_this_generation =
       membership_.formed() && failure.envelope().generation() == membership_.generation();
   if (options_.job.world().min_size() > 0 && !of_this_generation) return {};
-  if (!secondary_.has_value()) {
+  if (!secondary_.has_value()) secondary_since_ = clock_();
+  if (!secondary_.has_value() || (known.waited() && !secondary_->waited())) {
     secondary_ = std::move(known);
-    secondary_since_ = clock_();
   }
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -28,6 +29,7 @@
 #include "training/evaluation.h"
 #include "training/gradient_hooks.h"
 #include "training/gradient_norm.h"
+#include "training/kept_zeros.h"
 #include "training/loss.h"
 #include "training/model_state.h"
 #include "training/optimizer.h"
@@ -53,8 +55,9 @@ constexpr char kCompleted[] = "completed_steps";
 constexpr char kModel[] = "model";
 constexpr char kOptimizer[] = "optimizer";
 
-// Name of what the phase knows, among the optimiser's tensors.
+// Names of what the phase knows and of what earlier ones zeroed for good, among the optimiser's tensors.
 constexpr char kPhaseState[] = "phase.state";
+constexpr char kZeros[] = "phase.zeros";
 
 // Names of the weights' average in a state that is one file.
 constexpr char kAveragePrefix[] = "average.";
@@ -103,22 +106,21 @@ absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) 
                    world_size, " workers: each needs at least one sample per step"));
 }
 
-// Lets the phase see every gradient before it leaves.
-class PhaseSink : public GradientSink {
+// Lets `edit` change every gradient before it leaves.
+class EditedSink : public GradientSink {
  public:
-  /// \param phase  the one that there is whenever a gradient comes
-  PhaseSink(GradientSink& sink, const std::unique_ptr<TrainingPhase>& phase)
-      : sink_(sink), phase_(phase) {}
+  EditedSink(GradientSink& sink, std::function<void(int index, absl::Span<float> gradient)> edit)
+      : sink_(sink), edit_(std::move(edit)) {}
   absl::Span<float> gradient(int index) override { return sink_.gradient(index); }
   void Ready(int index) override {
-    phase_->OnGradient(index, sink_.gradient(index));
+    edit_(index, sink_.gradient(index));
     sink_.Ready(index);
   }
   absl::Status Forget(absl::Span<const ElementRun> runs) override { return sink_.Forget(runs); }
 
  private:
   GradientSink& sink_;
-  const std::unique_ptr<TrainingPhase>& phase_;
+  const std::function<void(int index, absl::Span<float> gradient)> edit_;
 };
 
 class TorchTrainer : public Trainer {
@@ -155,7 +157,7 @@ class TorchTrainer : public Trainer {
           static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors[i].numel(),
           "the sink's storage has the parameter's size");
     }
-    sink_.emplace(sink, phase_);
+    sink_.emplace(sink, [this](int index, absl::Span<float> gradient) { Edit(index, gradient); });
     hooks_.emplace(tensors, *sink_);
     Freeze();
   }
@@ -168,11 +170,17 @@ class TorchTrainer : public Trainer {
     return (parts_.sampler.StepsOf(epochs) + local_steps_ - 1) / local_steps_;
   }
 
+  absl::Status CheckPhase(const proto::Phase& settings, int64_t steps) override {
+    return TorchGuard(absl::StrCat("prepare phase ", settings.name()), [&]() -> absl::Status {
+      SLUICE_ASSIGN_OR_RETURN(auto phase, parts_.make_phase(settings, Step(0), steps));
+      return phase->Prepare(Model());
+    });
+  }
+
   absl::Status BeginPhase(const proto::Phase& settings, Step first, int64_t steps) override {
     return TorchGuard(absl::StrCat("begin phase ", settings.name()), [&]() -> absl::Status {
       SLUICE_ASSIGN_OR_RETURN(auto next, parts_.make_phase(settings, first, steps));
-      SLUICE_RETURN_IF_ERROR(
-          next->Prepare({*parts_.network, parts_.parameters, *parts_.data.train, parts_.job}));
+      SLUICE_RETURN_IF_ERROR(next->Prepare(Model()));
       SLUICE_ASSIGN_OR_RETURN(auto optimizer,
                               MakeOptimizer(settings.optimizer(), TensorsOf(parts_.parameters)));
       SLUICE_RETURN_IF_ERROR(phase_->Finish());
@@ -230,7 +238,11 @@ class TorchTrainer : public Trainer {
                         }
                         SLUICE_ASSIGN_OR_RETURN(const std::vector<ElementRun> zeroed,
                                                 phase_->AfterUpdate(step, LearningRate(step)));
-                        if (!zeroed.empty()) SLUICE_RETURN_IF_ERROR(Forget(zeroed));
+                        if (!zeroed.empty()) {
+                          SLUICE_RETURN_IF_ERROR(Forget(zeroed));
+                          zeros_.Add(zeroed);
+                        }
+                        KeepZeros();
                         if (average_) average_->Update(step);
                         phase_->AfterStep(step);
                         return absl::OkStatus();
@@ -242,10 +254,11 @@ class TorchTrainer : public Trainer {
   uint64_t ModelFileDigest() const override { return parts_.network->file_digest(); }
 
   uint64_t ParameterChecksum() const override {
-    const uint64_t parameters = ParameterChecksumOf(TensorsOf(parts_.parameters));
-    const uint64_t decisions = phase_->Digest();
-    if (decisions == 0) return parameters;
-    return RandomKey(parameters).With(decisions).Bits(0);
+    uint64_t checksum = ParameterChecksumOf(TensorsOf(parts_.parameters));
+    for (const uint64_t decisions : {phase_->Digest(), zeros_.digest()}) {
+      if (decisions != 0) checksum = RandomKey(checksum).With(decisions).Bits(0);
+    }
+    return checksum;
   }
 
   absl::StatusOr<proto::Evaluation> EvaluateShard() override {
@@ -260,7 +273,7 @@ class TorchTrainer : public Trainer {
       std::vector<int64_t> counts;
       SafeTensors state = ModelState(completed);
       const std::string of_phase = phase_->SaveState();
-      Append(PhaseTensors(of_phase), state.tensors);
+      Append(PhaseTensors(of_phase, zeros_), state.tensors);
       Append(OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts), state.tensors);
       if (average_) Append(average_->Tensors(kAveragePrefix), state.tensors);
       return WriteSafeTensors(state);
@@ -302,7 +315,7 @@ class TorchTrainer : public Trainer {
       state.metadata = Metadata(completed);
       state.tensors = OptimizerTensors(*parts_.optimizer, parts_.parameters, &counts);
       const std::string of_phase = phase_->SaveState();
-      Append(PhaseTensors(of_phase), state.tensors);
+      Append(PhaseTensors(of_phase, zeros_), state.tensors);
       blobs.push_back({kOptimizerFile, WriteSafeTensors(state)});
       if (average_) {
         SafeTensors average{Metadata(completed), average_->Tensors("")};
@@ -364,6 +377,10 @@ class TorchTrainer : public Trainer {
   }
 
  private:
+  PhaseModel Model() const {
+    return {*parts_.network, parts_.parameters, *parts_.data.train, parts_.job};
+  }
+
   std::map<std::string, std::string> Metadata(Step completed) const {
     return {{"format", "pt"},
             {kModel, ModelName()},
@@ -406,6 +423,10 @@ class TorchTrainer : public Trainer {
       const bool has_average =
           !into_average.empty() && average.Find(into_average.front().name) != nullptr;
       if (has_average) SLUICE_RETURN_IF_ERROR(CheckTensors(average, into_average));
+      KeptZeros zeros;
+      if (const SafeTensor* const saved = optimizer.Find(kZeros)) {
+        SLUICE_RETURN_IF_ERROR(zeros.Load(*saved, infos_));
+      }
       const std::string of_phase = phase_->SaveState();
       SLUICE_RETURN_IF_ERROR(RestorePhase(optimizer, of_phase, Step(completed)));
       const absl::Status restored =
@@ -416,6 +437,7 @@ class TorchTrainer : public Trainer {
         return restored;
       }
       SLUICE_RETURN_IF_ERROR(RestoreTensors(model, into));
+      zeros_ = std::move(zeros);
       if (has_average) {
         SLUICE_RETURN_IF_ERROR(RestoreTensors(average, into_average));
       } else if (average_) {
@@ -427,10 +449,14 @@ class TorchTrainer : public Trainer {
     });
   }
 
-  // Borrows `state`. Empty: none.
-  static std::vector<SafeTensor> PhaseTensors(const std::string& state) {
-    if (state.empty()) return {};
-    return {{kPhaseState, "U8", {static_cast<int64_t>(state.size())}, state}};
+  // Borrows both. Empty: none.
+  static std::vector<SafeTensor> PhaseTensors(const std::string& state, const KeptZeros& zeros) {
+    std::vector<SafeTensor> tensors;
+    if (!state.empty()) {
+      tensors.push_back({kPhaseState, "U8", {static_cast<int64_t>(state.size())}, state});
+    }
+    if (!zeros.empty()) tensors.push_back(zeros.Save(kZeros));
+    return tensors;
   }
 
   // \param own  the phase's state as it is
@@ -441,6 +467,22 @@ class TorchTrainer : public Trainer {
     return absl::FailedPreconditionError(
         absl::StrCat("there is no state of phase ", settings_.name(), " after ",
                      ToString(completed - 1), ": written in another phase"));
+  }
+
+  // What the phase makes of a gradient, and what earlier ones left of it.
+  void Edit(int index, absl::Span<float> gradient) {
+    phase_->OnGradient(index, gradient);
+    zeros_.ZeroIn(index, gradient);
+  }
+
+  // Their gradients and moments are zero, but a later phase may move them by itself.
+  void KeepZeros() {
+    if (zeros_.empty()) return;
+    for (size_t i = 0; i < parts_.parameters.size(); ++i) {
+      const at::Tensor& parameter = parts_.parameters[i].tensor;
+      zeros_.ZeroIn(static_cast<int>(i), {parameter.data_ptr<float>(),
+                                          static_cast<size_t>(parameter.numel())});
+    }
   }
 
   // What is kept of elements that stay zero becomes zero.
@@ -514,7 +556,7 @@ class TorchTrainer : public Trainer {
       if (!gradient.defined()) continue;
       SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
       gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
-      phase_->OnGradient(static_cast<int>(i), gradients.back());
+      Edit(static_cast<int>(i), gradients.back());
     }
     const double most = settings_.optimizer().clip_norm();
     if (most > 0) ClipToNorm(gradients, most);
@@ -603,9 +645,10 @@ class TorchTrainer : public Trainer {
   Step phase_first_{0};
   int64_t phase_steps_;
   std::unique_ptr<TrainingPhase> phase_;
+  KeptZeros zeros_;
   std::mutex sampler_mutex_;  // of parts_.sampler
   std::vector<ParameterInfo> infos_;
-  std::optional<PhaseSink> sink_;
+  std::optional<EditedSink> sink_;
   std::optional<GradientHooks> hooks_;  // into sink_
   std::optional<WeightAverage> average_;
   std::optional<std::pair<Step, Batch>> loaded_;
@@ -616,7 +659,7 @@ class TorchTrainer : public Trainer {
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::JobConfig& job, Rank rank,
                                                          int world_size) {
-  return CreateTrainerWithPhases(job, rank, world_size, MakePhase);
+  return CreateTrainerWithPhases(job, rank, world_size, AllPhases());
 }
 
 absl::StatusOr<std::unique_ptr<Trainer>> CreateTrainerWithPhases(const proto::JobConfig& job,

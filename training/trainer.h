@@ -75,6 +75,11 @@ class Trainer {
   /// visits local_steps global batches.
   virtual int64_t StepsOf(double epochs) const = 0;
 
+  /// Whether BeginPhase would take the phase. To be asked of all phases before the first one begins, while the network is
+  /// as it was made: what a phase has to find out about it is found out now, and kept.
+  /// \error as BeginPhase
+  virtual absl::Status CheckPhase(const proto::Phase& phase, int64_t steps) = 0;
+
   /// The steps from `first` on belong to this phase, of `steps` steps at the most: its optimiser and learning rates
   /// count from there. Without a call all steps are one phase with the job's own settings. Between steps; on all
   /// ranks before the same one.

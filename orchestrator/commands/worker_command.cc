@@ -29,6 +29,11 @@
 namespace sluice {
 namespace {
 
+proto::Phase Named(proto::Phase phase) {
+  phase.set_name(NameOf(phase));
+  return phase;
+}
+
 // How long the end of the job waits for its last checkpoint.
 constexpr absl::Duration kCheckpointWait = absl::Minutes(10);
 
@@ -154,6 +159,8 @@ class Worker {
     const std::vector<proto::Phase> phases = PhasesOf(job_);
     for (const proto::Phase& phase : phases) {
       steps.push_back(phase.steps() > 0 ? phase.steps() : trainer_->StepsOf(phase.epochs()));
+      SLUICE_RETURN_IF_ERROR(Annotate(trainer_->CheckPhase(Named(phase), steps.back()),
+                                      absl::StrCat("phase ", NameOf(phase))));
     }
     SLUICE_ASSIGN_OR_RETURN(schedule_, PhaseSchedule::Create(phases, std::move(steps)));
     return BeginPhase();
@@ -169,8 +176,7 @@ class Worker {
 
   absl::Status BeginPhase() {
     begun_run_ = schedule_->run();
-    proto::Phase phase = schedule_->phase();
-    phase.set_name(NameOf(phase));
+    const proto::Phase phase = Named(schedule_->phase());
     return Annotate(trainer_->BeginPhase(phase, Step(begun_run_.first_step), begun_run_.steps),
                     absl::StrCat("phase ", phase.name()));
   }

@@ -177,7 +177,7 @@ void CheckPhases(const proto::JobConfig& job, const Origins& origins, ErrorList&
       refuse(where, absl::StrCat("frozen is for phases of kind finetune, this is ", phase.kind()));
     }
     for (const std::string& problem : TscncProblems(job, phase)) refuse(where, problem);
-    for (const std::string& problem : Otov3Problems(job, phase)) refuse(where, problem);
+    for (const std::string& problem : Otov3Problems(phase)) refuse(where, problem);
   }
 }
 

@@ -1,7 +1,5 @@
 #include "orchestrator/config/otov3_checks.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "orchestrator/config/field_value.h"
@@ -17,7 +15,7 @@ constexpr int64_t kManySteps = 1'000'000'000;
 
 }  // namespace
 
-std::vector<std::string> Otov3Problems(const proto::JobConfig& job, const proto::Phase& phase) {
+std::vector<std::string> Otov3Problems(const proto::Phase& phase) {
   if (phase.kind() != "otov3") {
     proto::Phase plain;
     SetDefaults(plain);
@@ -25,16 +23,6 @@ std::vector<std::string> Otov3Problems(const proto::JobConfig& job, const proto:
     return {absl::StrCat("otov3 is for phases of kind otov3, this is ", phase.kind())};
   }
   std::vector<std::string> problems;
-  if (job.training().sync_batch_norm()) {
-    problems.push_back(
-        "kind otov3: it traces the network, which synchronised batch norm does not let it: set "
-        "training.sync_batch_norm to false");
-  }
-  const bool freezes = std::any_of(job.phases().begin(), job.phases().end(),
-                                   [](const proto::Phase& one) { return one.frozen_size() > 0; });
-  if (freezes) {
-    problems.push_back("kind otov3: it prunes what is trained in every phase: leave frozen out");
-  }
   proto::Phase plain;
   SetDefaults(plain);
   const proto::Otov3& otov3 = phase.otov3();

@@ -256,6 +256,23 @@ TEST_F(CoordinatorStateTest, ASecondaryFailureAloneBecomesTheCauseAfterTheGrace)
               HasSubstr("rank 0 (host node00, pid 100): step 3 bucket 0: deadline"));
 }
 
+TEST_F(CoordinatorStateTest, WhoWaitedToTheDeadlineKnowsMoreThanWhoSawItLeave) {
+  Make(2, 0);
+  JoinAll(2, 0);
+  proto::Failure failure;
+  *failure.mutable_envelope() = EnvelopeOf(1);
+  failure.set_secondary(true);
+  failure.set_cause("the peer is gone: it left");
+  state_->OnFailureReport(1, failure);
+  failure.set_cause("not over at the deadline");
+  failure.set_waited(true);
+  state_->OnFailureReport(0, failure);
+  now_ += CoordinatorState::kCauseGrace + absl::Milliseconds(1);
+  EXPECT_EQ(Count<proto::Failure>(state_->OnTick()), 2);
+  EXPECT_THAT(FailureCause(),
+              HasSubstr("rank 0 (host node00, pid 100): not over at the deadline"));
+}
+
 TEST_F(CoordinatorStateTest, AnOwnErrorEndsTheJobAtOnceWithItsExitCode) {
   Make(2, 0);
   JoinAll(2, 0);

@@ -6,8 +6,8 @@ from cluster import SMALL, Job, check, run_tests
 FAMILIES = "compression.candidate_families=[quantizer, cast, clipped, sign, ternary, topk, lowrank, drop]"
 
 
-def run(np, *sets):
-    one = Job(np, SMALL + ["training.steps=60", *sets])
+def run(np, *sets, flags=()):
+    one = Job(np, SMALL + ["training.steps=60", *sets], flags=flags)
     check(one.wait(240) == 0, one.stderr())
     check(one.summary()["replicas_identical"] is True, one.summary())
     return one
@@ -48,4 +48,17 @@ def mixed_families_send_fewer_bytes_than_quantisers_alone():
         one.close()
 
 
-run_tests([a_plan_by_time_rests_on_measured_times, mixed_families_send_fewer_bytes_than_quantisers_alone])
+def several_profilers_plan_what_one_does():
+    """Of the first window, which is the same in all runs."""
+    plans = []
+    for profilers in (1, 3):
+        one = run(2, "compression.policy=lgreco", flags=["--profilers", str(profilers)])
+        plans.append(one.recorded("policies.jsonl")[1])
+        started = [process for process in one.events("generation")[0]["processes"] if process["role"] == "profiler"]
+        check(len(started) == profilers, started)
+        one.close()
+    check(plans[0]["layers"] == plans[1]["layers"] and plans[0]["error"] == plans[1]["error"], plans)
+
+
+run_tests([a_plan_by_time_rests_on_measured_times, mixed_families_send_fewer_bytes_than_quantisers_alone,
+           several_profilers_plan_what_one_does])

@@ -31,6 +31,7 @@ class FakeTrainer : public Trainer {
   void Attach(GradientSink& sink) override { sink_ = &sink; }
   void ShareStatistics(SumOverRanks) override {}
   int64_t StepsOf(double) const override { return steps_; }
+  absl::Status CheckPhase(const proto::Phase&, int64_t) override { return absl::OkStatus(); }
   absl::Status BeginPhase(const proto::Phase&, Step, int64_t) override { return absl::OkStatus(); }
   absl::Status LoadBatch(Step) override { return absl::OkStatus(); }
   absl::StatusOr<double> ForwardBackward(Step step) override {

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,7 +38,7 @@ struct BatchPlace {
 };
 
 /// One kind of phase on one rank: what it does besides the step that all phases have. A kind is a folder here
-/// and a line in MakePhase. All it does must be a function of the phase's settings, the parameters, the step and
+/// and a line in AllPhases. All it does must be a function of the phase's settings, the parameters, the step and
 /// what it saves, so that replicas stay equal and a rank that comes later can go on with it. LibTorch's exceptions
 /// are caught by the caller.
 /// \threadsafety step loop
@@ -85,9 +86,13 @@ class TrainingPhase {
   virtual std::string Report() const { return ""; }
 };
 
+/// Makes the phases of one network.
 /// \param first, steps  the phase's first step, and how many there are at the most
-/// \error kInvalidArgument  an unknown kind
-absl::StatusOr<std::unique_ptr<TrainingPhase>> MakePhase(const proto::Phase& settings, Step first,
-                                                         int64_t steps);
+/// \error kInvalidArgument  an unknown kind, or settings that do not go together
+using PhaseMaker = std::function<absl::StatusOr<std::unique_ptr<TrainingPhase>>(
+    const proto::Phase& settings, Step first, int64_t steps)>;
+
+/// Of all kinds. What one phase finds out about the network's structure is there for those made later.
+PhaseMaker AllPhases();
 
 }  // namespace sluice

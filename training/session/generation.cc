@@ -43,6 +43,7 @@ int LeaveWithError(const absl::Status& error, MemberClient& client,
     // A lost partner or a deadline is a consequence: the partner's own end is the better cause.
     failure.set_secondary(absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error) ||
                           absl::IsCancelled(error));
+    failure.set_waited(absl::IsDeadlineExceeded(error));
     if (unsent != nullptr && unsent->steps_size() > 0) client.Send(*unsent);
     client.Send(std::move(failure));
     end = client.WaitEnd(absl::Seconds(kMemberLeaveSeconds));

@@ -176,6 +176,7 @@ absl::Status JobMember::AfterError(const absl::Status& error, Step completed) {
     failure.set_step(completed.value - 1);
     failure.set_cause(std::string(error.message()));
     failure.set_secondary(true);
+    failure.set_waited(absl::IsDeadlineExceeded(error));
     client_->Send(std::move(failure));
     (void)gate_.AwaitOver(kVerdictWait);
   }

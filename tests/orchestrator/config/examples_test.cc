@@ -41,6 +41,14 @@ TEST(Examples, PrunedHasAPhaseOfStructuredPruning) {
   EXPECT_EQ(job->phases(1).otov3().divisor(), 8);
 }
 
+TEST(Examples, CombinedPrunesStructuresAndThenTrainsRobustly) {
+  const auto job = LoadJob("examples/fashion_mnist_combined.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  ASSERT_EQ(job->phases_size(), 3);
+  EXPECT_EQ(job->phases(1).kind(), "otov3");
+  EXPECT_EQ(job->phases(2).kind(), "tscnc");
+}
+
 TEST(Examples, RobustIsAPrunedPhase) {
   const auto job = LoadJob("examples/fashion_mnist_robust.yaml", {});
   ASSERT_TRUE(job.ok()) << job.status();

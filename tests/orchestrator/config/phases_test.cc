@@ -90,14 +90,6 @@ TEST(Phases, Otov3NamesSharesThatContradictEachOtherAndAPhaseTooShortForThem) {
               HasSubstr("expected at least 10: make the phase longer"));
 }
 
-TEST(Phases, Otov3NamesWhatDoesNotGoWithIt) {
-  EXPECT_THAT(ErrorOf("training: {sync_batch_norm: true}\nphases: [{kind: otov3, steps: 90}]"),
-              HasSubstr("set training.sync_batch_norm to false"));
-  EXPECT_THAT(ErrorOf("phases: [{kind: finetune, steps: 9, frozen: [conv]}, {name: b, kind: otov3, "
-                      "steps: 90}]"),
-              HasSubstr("phases[1] (b): kind otov3: it prunes what is trained in every phase"));
-}
-
 TEST(Phases, ErasingHasNoSettingsOfChannels) {
   for (const char* const setting : {"divisor: 4", "max_removed: 0.5"}) {
     EXPECT_THAT(ErrorOf("phases: [{kind: otov3, steps: 90, otov3: {mode: erase, " +

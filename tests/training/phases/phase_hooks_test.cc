@@ -115,6 +115,18 @@ TEST(PhaseHooks, BeforeStepSeesWhatTheLastStepLeftAndAfterStepWhatTheOptimizerDi
   }
 }
 
+TEST(PhaseHooks, APhaseThatIsAskedForBeforehandIsPreparedAndDoesNotBegin) {
+  const proto::JobConfig job = SyntheticJob();
+  Script script;
+  const auto world = Make(job, 1, &script);
+  script.prepared = absl::InvalidArgumentError("does not fit");
+  const absl::Status asked = world->trainer(0).CheckPhase(Named(job, "b"), 10);
+  EXPECT_EQ(asked.code(), absl::StatusCode::kInvalidArgument);
+  script.prepared = absl::OkStatus();
+  EXPECT_TRUE(world->trainer(0).CheckPhase(Named(job, "c"), 10).ok());
+  EXPECT_THAT(script.calls, ElementsAre("prepare a", "prepare b", "prepare c"));
+}
+
 TEST(PhaseHooks, WhatBeforeStepDoesToParametersIsInThisStepsForward) {
   const proto::JobConfig job = SyntheticJob();
   Script script;

@@ -73,10 +73,6 @@ GroupPruner::GroupPruner(const PruneSettings& settings, GroupView view,
 
 int GroupPruner::zeros() const { return Count(zero_); }
 
-void GroupPruner::MaskGradient(int parameter, absl::Span<float> gradient) const {
-  view_.ZeroIn(parameter, zero_, gradient);
-}
-
 void GroupPruner::BeforeOptimizer(FloatSpans values) {
   for (int g = 0; g < view_.size(); ++g) {
     const bool compares = moving(g) && !shrinking_[static_cast<size_t>(g)];

@@ -40,10 +40,6 @@ class GroupPruner {
                                             absl::Span<const ParameterInfo> parameters, Step first,
                                             int64_t steps);
 
-  /// Zeroes what belongs to zero groups in a gradient of `parameter`: with zero gradient, momentum and values every
-  /// optimiser that we have leaves them zero.
-  void MaskGradient(int parameter, absl::Span<float> gradient) const;
-
   /// Right before the optimiser steps on the values.
   void BeforeOptimizer(FloatSpans values);
 

@@ -36,7 +36,6 @@ absl::StatusOr<GroupView> GroupView::Create(std::vector<graph::Group> groups,
   });
   GroupView view;
   view.groups_ = std::move(groups);
-  view.of_parameter_.resize(parameters.size());
   view.copy_begins_.push_back(0);
   view.piece_begins_.push_back(0);
   for (int g = 0; g < view.size(); ++g) {
@@ -86,7 +85,6 @@ absl::Status GroupView::AddGroup(int g, absl::Span<const ParameterInfo> paramete
                                                        extent, ", got ", first, " to ", last));
       }
       const int64_t run = static_cast<int64_t>(end - i) * inner;
-      of_parameter_[static_cast<size_t>(parameter)].push_back(pieces_.size());
       pieces_.push_back({parameter, g, first * inner, outer, extent * inner, run});
       elements += outer * run;
       i = end;
@@ -199,17 +197,6 @@ bool GroupView::IsZero(int g, FloatSpans values) const {
     zero = zero && std::all_of(first, first + size, [](float value) { return value == 0; });
   });
   return zero;
-}
-
-void GroupView::ZeroIn(int parameter, const std::vector<bool>& set,
-                       absl::Span<float> values) const {
-  for (size_t p : of_parameter_[static_cast<size_t>(parameter)]) {
-    const Piece& piece = pieces_[p];
-    if (!set[static_cast<size_t>(piece.group)]) continue;
-    for (int64_t r = 0; r < piece.count; ++r) {
-      std::fill_n(values.data() + piece.begin + r * piece.stride, piece.run, 0.0f);
-    }
-  }
 }
 
 std::vector<ElementRun> GroupView::RunsOf(int g) const {

@@ -63,8 +63,6 @@ class GroupView {
   /// Exactly, with either sign.
   bool IsZero(int g, FloatSpans values) const;
 
-  /// Zeroes the elements of `parameter` that belong to a group of the set.
-  void ZeroIn(int parameter, const std::vector<bool>& set, absl::Span<float> values) const;
   std::vector<ElementRun> RunsOf(int g) const;
 
  private:
@@ -91,7 +89,6 @@ class GroupView {
   std::vector<Piece> pieces_;                      // by group
   std::vector<size_t> piece_begins_;               // by group, and the end
   std::vector<int64_t> copy_begins_;               // by group, and the end
-  std::vector<std::vector<size_t>> of_parameter_;  // indices of pieces, by parameter
 };
 
 }  // namespace sluice::otov3

@@ -10,11 +10,13 @@
 namespace sluice {
 
 std::unique_ptr<TrainingPhase> Otov3Phase::Create(const proto::Phase& settings, Step first,
-                                                  int64_t steps) {
+                                                  int64_t steps,
+                                                  std::shared_ptr<otov3::PruneSpaces> spaces) {
   const otov3::PruneSettings prune = otov3::PruneSettingsOf(settings);
-  return std::make_unique<Otov3Phase>(prune, first, steps, [prune](const PhaseModel& model) {
-    return otov3::FindPruneSpace(model.network, model.data.shape(), prune);
-  });
+  return std::make_unique<Otov3Phase>(
+      prune, first, steps, [prune, spaces = std::move(spaces)](const PhaseModel& model) {
+        return spaces->Of(model.network, model.data.shape(), prune);
+      });
 }
 
 absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
@@ -30,10 +32,6 @@ absl::Status Otov3Phase::Prepare(const PhaseModel& model) {
   SLUICE_ASSIGN_OR_RETURN(
       pruner_, otov3::GroupPruner::Create(settings_, std::move(space), infos, first_, steps_));
   return absl::OkStatus();
-}
-
-void Otov3Phase::OnGradient(int index, absl::Span<float> gradient) {
-  pruner_->MaskGradient(index, gradient);
 }
 
 void Otov3Phase::BeforeUpdate() { pruner_->BeforeOptimizer(values_); }

@@ -30,13 +30,13 @@ class Otov3Phase : public TrainingPhase {
         steps_(steps),
         find_space_(std::move(find_space)) {}
 
-  /// With what models/graph finds.
+  /// \param spaces  what models/graph finds
   static std::unique_ptr<TrainingPhase> Create(const proto::Phase& settings, Step first,
-                                               int64_t steps);
+                                               int64_t steps,
+                                               std::shared_ptr<otov3::PruneSpaces> spaces);
 
   /// \error of finding them, or as GroupPruner::Create
   absl::Status Prepare(const PhaseModel& model) override;
-  void OnGradient(int index, absl::Span<float> gradient) override;
   void BeforeUpdate() override;
   /// The direction that the optimiser took is how far the parameters moved over the learning rate.
   absl::StatusOr<std::vector<ElementRun>> AfterUpdate(Step step, double learning_rate) override;

@@ -55,4 +55,13 @@ absl::StatusOr<PruneSpace> FindPruneSpace(Network& network, const DataShape& sha
   return Channels(network, shape, settings.rules.divisor);
 }
 
+absl::StatusOr<PruneSpace> PruneSpaces::Of(Network& network, const DataShape& shape,
+                                           const PruneSettings& settings) {
+  const std::pair<Mode, int64_t> key(settings.mode, settings.rules.divisor);
+  const auto known = known_.find(key);
+  if (known != known_.end()) return known->second;
+  SLUICE_ASSIGN_OR_RETURN(PruneSpace space, FindPruneSpace(network, shape, settings));
+  return known_.emplace(key, std::move(space)).first->second;
+}
+
 }  // namespace sluice::otov3

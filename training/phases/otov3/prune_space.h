@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,6 +31,18 @@ struct PruneSpace {
 /// \error as graph::FindPrunable and graph::FindErasable
 absl::StatusOr<PruneSpace> FindPruneSpace(Network& network, const DataShape& shape,
                                           const PruneSettings& settings);
+
+/// What FindPruneSpace finds of one network, found when it is first asked for and kept: finding it takes a while, and
+/// a network that trains in a job (frozen in parts, with statistics shared over ranks) cannot be traced any more.
+class PruneSpaces {
+ public:
+  /// \error as FindPruneSpace
+  absl::StatusOr<PruneSpace> Of(Network& network, const DataShape& shape,
+                                const PruneSettings& settings);
+
+ private:
+  std::map<std::pair<Mode, int64_t>, PruneSpace> known_;  // by mode and divisor
+};
 
 }  // namespace otov3
 }  // namespace sluice

@@ -130,17 +130,6 @@ TEST_P(GroupPrunerTest, EveryRunThatBecameZeroIsToldOnce) {
   EXPECT_EQ(told, elements);
 }
 
-TEST_P(GroupPrunerTest, MasksGradientsOfZeroGroupsAlone) {
-  ToyNetwork toy(6), gradients(7);
-  GroupPruner pruner = Make(Settings(GetParam()), toy);
-  Train(pruner, toy, 0, kSteps);
-  for (int p = 0; p < 3; ++p) pruner.MaskGradient(p, gradients.spans[static_cast<size_t>(p)]);
-  for (int g = 0; g < pruner.view().size(); ++g) {
-    EXPECT_EQ(pruner.view().IsZero(g, gradients.spans),
-              static_cast<bool>(pruner.zero()[static_cast<size_t>(g)]));
-  }
-}
-
 TEST_P(GroupPrunerTest, GoesOnFromAnyStepAsIfItHadNotStopped) {
   for (int64_t stop : {0, 2, 6, 7, 20, 40, 47, 55}) {
     ToyNetwork toy(8), other(8);

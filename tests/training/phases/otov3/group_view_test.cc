@@ -83,17 +83,6 @@ TEST(GroupView, ZeroTouchesTheGroupAlone) {
   }
 }
 
-TEST(GroupView, MaskingOneTensorIsItsPartOfZeroing) {
-  ToyNetwork toy(5);
-  const GroupView view = *GroupView::Create(toy.groups, toy.parameters);
-  std::vector<bool> set(21, false);
-  set[2] = set[13] = set[20] = true;
-  ToyNetwork other(5);
-  for (int p = 0; p < 3; ++p) view.ZeroIn(p, set, toy.spans[static_cast<size_t>(p)]);
-  for (int g : {2, 13, 20}) view.Zero(g, other.spans);
-  EXPECT_EQ(toy.values, other.values);
-}
-
 TEST(GroupView, ScalesAndSubtracts) {
   ToyNetwork toy(6);
   const GroupView view = *GroupView::Create(toy.groups, toy.parameters);

@@ -63,7 +63,7 @@ struct PrunedWorld {
     const PhaseMaker make = [this, settings](
                                 const proto::Phase& phase, Step first,
                                 int64_t steps) -> absl::StatusOr<std::unique_ptr<TrainingPhase>> {
-      if (phase.kind() != "otov3") return MakePhase(phase, first, steps);
+      if (phase.kind() != "otov3") return AllPhases()(phase, first, steps);
       auto made = std::make_unique<Otov3Phase>(settings, first, steps, HiddenUnits);
       phases.push_back(made.get());
       return std::unique_ptr<TrainingPhase>(std::move(made));
@@ -258,17 +258,70 @@ TEST(Otov3Phase, WithLocalStepsTooTheUnitsStayZero) {
             pruned.world->trainer(1).ParameterChecksum());
 }
 
-TEST(Otov3Phase, APhaseMayFollowIt) {
-  const proto::JobConfig job = Job("sgd");
-  PrunedWorld pruned(job, 1, otov3::Variant::kDhspg);
-  pruned.Begin(job);
-  pruned.Train(kFirst, kFirst + kSteps);
+// A phase of plain training after the pruning one, with another optimiser.
+proto::Phase PlainPhase(const proto::JobConfig& job) {
   proto::Phase next;
   next.set_kind("train");
   *next.mutable_optimizer() = job.optimizer();
+  next.mutable_optimizer()->set_kind("adam");
   *next.mutable_schedule() = job.schedule();
-  ASSERT_TRUE(pruned.world->trainer(0).BeginPhase(next, Step(kFirst + kSteps), 5).ok());
-  pruned.Train(kFirst + kSteps, kFirst + kSteps + 1);
+  return next;
+}
+
+TEST(Otov3Phase, WhatIsZeroStaysSoInThePhaseAfterIt) {
+  const proto::JobConfig job = Job("sgd");
+  constexpr int64_t kEnd = kFirst + kSteps;
+  PrunedWorld pruned(job, 1, otov3::Variant::kDhspg);
+  pruned.Begin(job);
+  pruned.Train(kFirst, kEnd);
+  Trainer& trainer = pruned.world->trainer(0);
+  const std::vector<ElementRun> runs = pruned.world->sink(0).forgotten();
+  ASSERT_EQ(runs.size(), 2u * kWidth);
+  ASSERT_TRUE(trainer.BeginPhase(PlainPhase(job), Step(kEnd), 20).ok());
+  const auto before = FloatTensors(trainer);
+  pruned.Train(kEnd, kEnd + 20);
+  auto after = FloatTensors(trainer);
+  for (const ElementRun& run : runs) {
+    const std::vector<float>& values =
+        after.at(trainer.parameters()[static_cast<size_t>(run.parameter)].name);
+    EXPECT_TRUE(std::all_of(values.begin() + run.begin, values.begin() + run.begin + run.size,
+                            [](float value) { return value == 0; }));
+  }
+  EXPECT_NE(after.at("fc1.weight"), before.at("fc1.weight")) << "the others train on";
+}
+
+TEST(Otov3Phase, ARankThatComesInThePhaseAfterItKeepsTheSameZeros) {
+  const proto::JobConfig job = Job("sgd");
+  constexpr int64_t kEnd = kFirst + kSteps;
+  PrunedWorld whole(job, 1, otov3::Variant::kDhspg), later(job, 1, otov3::Variant::kDhspg);
+  whole.Begin(job);
+  whole.Train(kFirst, kEnd);
+  for (PrunedWorld* world : {&whole, &later}) {
+    ASSERT_TRUE(world->world->trainer(0).BeginPhase(PlainPhase(job), Step(kEnd), 20).ok());
+  }
+  whole.Train(kEnd, kEnd + 5);
+  const auto completed =
+      later.world->trainer(0).LoadState(*whole.world->trainer(0).SaveState(Step(kEnd + 5)));
+  ASSERT_TRUE(completed.ok()) << completed.status();
+  EXPECT_EQ(later.world->trainer(0).ParameterChecksum(),
+            whole.world->trainer(0).ParameterChecksum());
+  whole.Train(kEnd + 5, kEnd + 15);
+  later.Train(kEnd + 5, kEnd + 15);
+  EXPECT_EQ(*later.world->trainer(0).SaveState(Step(0)), *whole.world->trainer(0).SaveState(Step(0)));
+}
+
+TEST(Otov3Phase, AStateFromBeforeItTakesTheZerosBack) {
+  const proto::JobConfig job = Job("sgd");
+  PrunedWorld plain(job, 1, otov3::Variant::kDhspg), pruned(job, 1, otov3::Variant::kDhspg);
+  const std::string state = *plain.world->trainer(0).SaveState(Step(kFirst));
+  pruned.Begin(job);
+  pruned.Train(kFirst, kFirst + kSteps);
+  proto::Phase before = PlainPhase(job);
+  before.mutable_optimizer()->set_kind("sgd");
+  ASSERT_TRUE(pruned.world->trainer(0).BeginPhase(before, Step(0), kFirst).ok());
+  ASSERT_TRUE(pruned.world->trainer(0).LoadState(state).ok());
+  EXPECT_EQ(pruned.world->trainer(0).ParameterChecksum(),
+            plain.world->trainer(0).ParameterChecksum());
 }
 
 TEST(Otov3Phase, ItsDecisionsArePartOfTheChecksum) {

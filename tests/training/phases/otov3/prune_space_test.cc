@@ -60,5 +60,17 @@ TEST(PruneSpace, OfPruningAreChannelsThatMayAllGo) {
   EXPECT_EQ(space->valid, nullptr);
 }
 
+TEST(PruneSpaces, WhatIsFoundIsKeptWhateverBecomesOfTheNetwork) {
+  const std::shared_ptr<Network> network = Make("mlp");
+  PruneSpaces spaces;
+  const auto found = spaces.Of(*network, kImages, PruneSettings());
+  ASSERT_TRUE(found.ok()) << found.status();
+  for (at::Tensor& parameter : network->parameters()) parameter.set_requires_grad(false);
+  EXPECT_FALSE(FindPruneSpace(*network, kImages, PruneSettings()).ok());
+  const auto again = spaces.Of(*network, kImages, PruneSettings());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->groups.size(), found->groups.size());
+}
+
 }  // namespace
 }  // namespace sluice::otov3
