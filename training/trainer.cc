@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -106,21 +105,20 @@ absl::Status CheckWorld(const proto::JobConfig& job, Rank rank, int world_size) 
                    world_size, " workers: each needs at least one sample per step"));
 }
 
-// Lets `edit` change every gradient before it leaves.
-class EditedSink : public GradientSink {
+// Zeroes what is kept zero of every gradient before it leaves.
+class ZeroingSink : public GradientSink {
  public:
-  EditedSink(GradientSink& sink, std::function<void(int index, absl::Span<float> gradient)> edit)
-      : sink_(sink), edit_(std::move(edit)) {}
+  ZeroingSink(GradientSink& sink, const KeptZeros& zeros) : sink_(sink), zeros_(zeros) {}
   absl::Span<float> gradient(int index) override { return sink_.gradient(index); }
   void Ready(int index) override {
-    edit_(index, sink_.gradient(index));
+    zeros_.ZeroIn(index, sink_.gradient(index));
     sink_.Ready(index);
   }
   absl::Status Forget(absl::Span<const ElementRun> runs) override { return sink_.Forget(runs); }
 
  private:
   GradientSink& sink_;
-  const std::function<void(int index, absl::Span<float> gradient)> edit_;
+  const KeptZeros& zeros_;
 };
 
 class TorchTrainer : public Trainer {
@@ -157,7 +155,7 @@ class TorchTrainer : public Trainer {
           static_cast<int64_t>(sink.gradient(static_cast<int>(i)).size()) == tensors[i].numel(),
           "the sink's storage has the parameter's size");
     }
-    sink_.emplace(sink, [this](int index, absl::Span<float> gradient) { Edit(index, gradient); });
+    sink_.emplace(sink, zeros_);
     hooks_.emplace(tensors, *sink_);
     Freeze();
   }
@@ -469,12 +467,6 @@ class TorchTrainer : public Trainer {
                      ToString(completed - 1), ": written in another phase"));
   }
 
-  // What the phase makes of a gradient, and what earlier ones left of it.
-  void Edit(int index, absl::Span<float> gradient) {
-    phase_->OnGradient(index, gradient);
-    zeros_.ZeroIn(index, gradient);
-  }
-
   // Their gradients and moments are zero, but a later phase may move them by itself.
   void KeepZeros() {
     if (zeros_.empty()) return;
@@ -556,7 +548,7 @@ class TorchTrainer : public Trainer {
       if (!gradient.defined()) continue;
       SLUICE_CHECK(gradient.is_contiguous(), "one run of memory each");
       gradients.emplace_back(gradient.data_ptr<float>(), gradient.numel());
-      Edit(static_cast<int>(i), gradients.back());
+      zeros_.ZeroIn(static_cast<int>(i), gradients.back());
     }
     const double most = settings_.optimizer().clip_norm();
     if (most > 0) ClipToNorm(gradients, most);
@@ -648,7 +640,7 @@ class TorchTrainer : public Trainer {
   KeptZeros zeros_;
   std::mutex sampler_mutex_;  // of parts_.sampler
   std::vector<ParameterInfo> infos_;
-  std::optional<EditedSink> sink_;
+  std::optional<ZeroingSink> sink_;
   std::optional<GradientHooks> hooks_;  // into sink_
   std::optional<WeightAverage> average_;
   std::optional<std::pair<Step, Batch>> loaded_;

@@ -63,9 +63,6 @@ class TrainingPhase {
   /// global batch's size. So what is to be added to the mean loss as it is, a term of the parameters say, is to be
   /// multiplied by batch.size(). Undefined = nothing.
   virtual at::Tensor LossTerm(const Batch& batch, const at::Tensor& logits) { return {}; }
-  /// The gradient of parameter `index` is final and goes to the other ranks, or from them to the optimiser. It may
-  /// zero elements.
-  virtual void OnGradient(int index, absl::Span<float> gradient) {}
   /// The parameters are about to move by what all ranks agree on.
   virtual void BeforeUpdate() {}
   /// They have moved, and may be moved further.
