@@ -388,13 +388,13 @@ TEST(Importer, ACutTakesRowsAndColumnsAway) {
 
 TEST(Importer, ACutOfWhatIsNotThereIsRefused) {
   const Program program = ImportedScript("cnn").program;
-  EXPECT_THAT(ApplyCut(program, {{{"fc7.weight", 0, {0}}}, {}}).status().ToString(),
+  EXPECT_THAT(ApplyCut(program, {{{"fc7.weight", 0, {0}}}, {}, {}, {}}).status().ToString(),
               HasSubstr("\"fc7.weight\": there is no such parameter"));
-  EXPECT_THAT(ApplyCut(program, {{{"fc2.bias", 0, {0, 10}}}, {}}).status().ToString(),
+  EXPECT_THAT(ApplyCut(program, {{{"fc2.bias", 0, {0, 10}}}, {}, {}, {}}).status().ToString(),
               HasSubstr("2 indices to keep of an extent of 10"));
-  EXPECT_THAT(ApplyCut(program, {{}, {{0, 0, -1, 3}}}).status().ToString(),
+  EXPECT_THAT(ApplyCut(program, {{}, {{0, 0, -1, 3}}, {}, {}}).status().ToString(),
               HasSubstr("it is no integer"));
-  EXPECT_THAT(ApplyCut(program, {{}, {{999, 0, -1, 3}}}).status().ToString(),
+  EXPECT_THAT(ApplyCut(program, {{}, {{999, 0, -1, 3}}, {}, {}}).status().ToString(),
               HasSubstr("there is no such node"));
 }
 
