@@ -149,9 +149,11 @@ class CafMemberClient : public MemberClient {
       }
       const std::string where = absl::StrCat(host_, ":", port_);
       if (!absl::IsUnavailable(coordinator.status())) {  // another attempt would end alike
-        return absl::Status(coordinator.status().code(),
-                            absl::StrCat("cannot join the coordinator at ", where, ": ",
-                                         coordinator.status().message()));
+        return absl::Status(
+            coordinator.status().code(),
+            absl::StrCat(absl::IsUnauthenticated(coordinator.status()) ? "SL1080 " : "",
+                         "cannot join the coordinator at ", where, ": ",
+                         coordinator.status().message()));
       }
       const absl::Duration waited = absl::Now() - begin;
       if (waited + pause > patience) {

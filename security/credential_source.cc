@@ -70,7 +70,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& directory, const char* n
   }
   if (secret && (status.st_mode & 077) != 0) {
     return absl::UnauthenticatedError(
-        absl::StrFormat("%s can be used by others (mode %03o): chmod 600 %s, and make new "
+        absl::StrFormat("SL1080 %s can be used by others (mode %03o): chmod 600 %s, and make new "
                         "credentials if somebody may have read it",
                         path, status.st_mode & 0777, path));
   }
@@ -145,8 +145,9 @@ absl::StatusOr<Credentials> LoadCredentials(const std::string& where, absl::Time
   }
   SLUICE_ASSIGN_OR_RETURN(Credentials credentials,
                           where == "-" ? ReadStandardInput() : ReadFolder(where));
-  SLUICE_RETURN_IF_ERROR_AT(CheckCredentials(credentials, now),
-                            where == "-" ? "credentials" : absl::StrCat("credentials in ", where));
+  SLUICE_RETURN_IF_ERROR_AT(
+      CheckCredentials(credentials, now),
+      where == "-" ? "SL1080 credentials" : absl::StrCat("SL1080 credentials in ", where));
   return credentials;
 }
 

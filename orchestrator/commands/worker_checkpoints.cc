@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
@@ -48,10 +49,17 @@ absl::StatusOr<Step> WorkerCheckpoints::Resume(
       return Step(0);
     }
     SLUICE_RETURN_IF_ERROR(newest.status());
-    for (const std::string& note : newest->passed_over) SLUICE_LOG(Warning, note);
+    for (const std::string& note : newest->passed_over) {
+      SLUICE_LOG(Warning, "SL4001 ", note, ": going on from ", newest->path, " instead");
+    }
     path = newest->path;
   }
-  SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, VerifyCheckpoint(path));
+  auto verified = VerifyCheckpoint(path);
+  if (absl::IsDataLoss(verified.status())) {
+    return absl::DataLossError(absl::StrCat("SL4001 ", verified.status().message(),
+                                            ". --resume auto takes the newest whole one"));
+  }
+  SLUICE_ASSIGN_OR_RETURN(const proto::CheckpointManifest manifest, std::move(verified));
   SLUICE_RETURN_IF_ERROR(Annotate(before_restore(manifest), path));
   SLUICE_ASSIGN_OR_RETURN(first_, trainer.RestoreCheckpoint(path));
   SLUICE_LOG(Info, "going on from ", path, ", ", first_.value, " steps completed");

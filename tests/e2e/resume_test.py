@@ -184,7 +184,8 @@ def a_damaged_checkpoint_falls_back_to_the_one_before():
     damage(os.path.join(folder(directory, 40), "model.safetensors"))
     job = start(2, directory, resume="auto")
     job.wait(HANGS)
-    check("step_00000040" in job.stderr() and "model.safetensors" in job.stderr(), job.stderr())
+    (told,) = [line for line in job.stderr().splitlines() if "SL4001" in line]
+    check("step_00000040/model.safetensors" in told and "going on from " + folder(directory, 20) + " instead" in told, told)
     check_as_never_stopped(job, directory, 20)
     job.close()
 
@@ -194,7 +195,8 @@ def a_damaged_checkpoint_that_was_named_ends_the_job_with_74():
     damage(os.path.join(folder(directory, 40), "optimizer.safetensors"))
     job = start(2, directory, resume=folder(directory, 40))
     check(job.wait(HANGS) == 74, f"{job.process.returncode}:\n{job.stderr()}")
-    check("optimizer.safetensors" in job.summary()["cause"], job.summary())
+    cause = job.summary()["cause"]
+    check("SL4001" in cause and "optimizer.safetensors" in cause and "--resume auto" in cause, cause)
     job.close()
 
 

@@ -263,10 +263,10 @@ def credentials_decide_who_joins():
     check(oct(os.stat(folder).st_mode & 0o777) == "0o700", "others can read the folder")
     member = ["--coordinator", address, "--slot", "0"]
     code, text = run(by_hand(job, "worker", "7f3a", folder, *member))
-    check(code == 77 and "cannot join the coordinator at " + address in text, f"{code}: {text}")
+    check(code == 77 and "SL1080 cannot join the coordinator at " + address in text, f"{code}: {text}")
     os.chmod(os.path.join(folder, "token"), 0o644)
     code, text = run(by_hand(job, "worker", "7f3a", folder, *member))
-    check(code == 77 and "chmod 600" in text, f"{code}: {text}")
+    check(code == 77 and "SL1080" in text and "chmod 600" in text, f"{code}: {text}")
     code, text = run([word for word in by_hand(job, "worker", "7f3a", "", *member)])
     check(code == 78 and "orchestrator credentials DIR" in text, f"{code}: {text}")
     check(job.process.poll() is None, "strangers ended the job:\n" + job.stderr())

@@ -157,6 +157,15 @@ TEST_F(CredentialFolder, MissingAndDamagedFilesAreNamed) {
   EXPECT_FALSE(LoadCredentials(directory_, kNow).ok());
 }
 
+TEST_F(CredentialFolder, ExpiredOnesAreToldWithTheFolderAndTheDate) {
+  ASSERT_TRUE(WriteCredentials(directory_, Made()).ok());
+  const absl::Status status =
+      LoadCredentials(directory_, kNow + kJobValidity + absl::Seconds(1)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("SL1080 credentials in " + directory_));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("expired on 2030-04-16"));
+}
+
 TEST_F(CredentialFolder, NoFolderGivenSaysHowToMakeOne) {
   EXPECT_THAT(std::string(LoadCredentials("", kNow).status().message()),
               HasSubstr("orchestrator credentials DIR"));
