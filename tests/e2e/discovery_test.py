@@ -2,31 +2,14 @@
 """Hosts come, go and fail while an elastic job runs. "Hosts" here are names of this machine."""
 
 import os
-import tempfile
 import time
 
-from cluster import SMALL, Job, check, run_tests
+from cluster import SMALL, Job, Script, check, run_tests
 
 SETS = SMALL + ["report.every_steps=1"]
 HANGS = 240  # seconds, no job here takes nearly as long
 # Steps take long enough for a process to start within a few of them.
 SLOWLY = "fault: delay, at_step: {}, rank: {}, milliseconds: 150, for_steps: 100000"
-
-
-class Script:
-    """A discovery script whose answer the test writes."""
-
-    def __init__(self, hosts):
-        self.folder = tempfile.TemporaryDirectory(prefix="sluice-discovery-")
-        self.path = os.path.join(self.folder.name, "hosts.sh")
-        self.answer(hosts)
-
-    def answer(self, hosts, before=""):
-        lines = "".join(f"echo '{host}'\n" for host in hosts)
-        with open(self.path + ".new", "w") as file:
-            file.write("#!/bin/sh\n" + before + lines)
-        os.chmod(self.path + ".new", 0o755)
-        os.rename(self.path + ".new", self.path)  # never half written
 
 
 def wait_for(job, what, condition):

@@ -4,10 +4,11 @@ and frozen, one fault after the other, until it is through by itself.
 
     bazel run //tools/soak -- --minutes 10
 
-First the same job runs without faults: its accuracy is what the other one's is compared with.
-Faults: kill (one worker), kill two (workers, at once), freeze (SIGSTOP until it is dropped, then SIGCONT),
-pause (SIGSTOP for 2 s at the most: nobody may be dropped), profiler (killed), coordinator (killed), network (a host is cut
-off for 5.5 to 8 s). Ends with 1 if a check fails. Hosts need root: tools/soak/hosts.sh makes three in network namespaces,
+The same job runs without faults first, or with --beside meanwhile, on this host: its accuracy is what the other one's
+is compared with. Faults: kill (one worker), kill two (workers, at once), freeze (SIGSTOP until it is dropped, then
+SIGCONT), pause (SIGSTOP for 2 s at the most: nobody may be dropped), profiler (killed), coordinator (killed), leave (the
+discovery script takes away a host, or a slot, and gives it back: a worker leaves and one joins), network (a host is
+cut off for 5.5 to 8 s). Ends with 1 if a check fails. Hosts need root: tools/soak/hosts.sh makes three in network namespaces,
 
     bazel run //tools/soak:hosts -- --minutes 3 --kinds network,kill
 """
@@ -20,12 +21,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.abspath("tests/e2e"))
-from cluster import SMALL, Job, check  # noqa: E402
+from cluster import SMALL, Job, Script, check  # noqa: E402
 
-KINDS = {"kill": 4, "kill two": 2, "freeze": 1, "pause": 2, "profiler": 1, "coordinator": 1, "network": 2}  # by weight
+KINDS = {"kill": 4, "kill two": 2, "freeze": 1, "pause": 2, "profiler": 1, "coordinator": 1, "leave": 1, "network": 2}  # by weight
 # Time that a fault may take until it is noticed, and until everybody is back, before it counts as a hang.
 HANGS = 180
 
@@ -44,6 +46,7 @@ def parse():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--margin", type=float, default=0.05, help="of accuracy")
     parser.add_argument("--step-milliseconds", type=int, default=0, help="slows steps down to this, at least")
+    parser.add_argument("--beside", action="store_true", help="runs the job without faults at the same time")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -67,17 +70,50 @@ def delay():
 
 
 def hosts():
+    """What the discovery script says as long as all are there."""
+    return ARGS.hosts.split(",") if ARGS.hosts else [f"localhost:{ARGS.np}"]
+
+
+def fewer_hosts():
     if not ARGS.hosts:
-        return []
-    return ["-H", ARGS.hosts, "-p", "2222", "-i", ARGS.ssh_key]
+        return [f"localhost:{ARGS.np - 1}"]
+    gone = RANDOM.randrange(1, len(hosts()))
+    return hosts()[:gone] + hosts()[gone + 1:]
+
+
+def ssh():
+    return ["-p", "2222", "-i", ARGS.ssh_key] if ARGS.hosts else []
 
 
 def without_faults(steps, chaos):
-    job = Job(ARGS.np, settings(steps), chaos=chaos, flags=hosts())
-    check(job.wait(3600) == 0, job.stderr())
+    flags = ["-H", ARGS.hosts, *ssh()] if ARGS.hosts and not ARGS.beside else []
+    job = Job(ARGS.np, settings(steps), chaos=chaos, flags=flags)
+    check(job.wait(36000) == 0, job.stderr())
     summary = job.summary()
     job.close()
     return summary
+
+
+class Beside:
+    """A call in a thread of its own; an error comes out with the result."""
+
+    def __init__(self, call, *arguments):
+        self.outcome = None
+        self.thread = threading.Thread(target=self.run, args=(call, arguments), daemon=True)
+        self.thread.start()
+
+    def run(self, call, arguments):
+        try:
+            self.outcome = (call(*arguments), None)
+        except AssertionError as error:
+            self.outcome = (None, error)
+
+    def result(self):
+        self.thread.join()
+        value, error = self.outcome
+        if error is not None:
+            raise error
+        return value
 
 
 class Events:
@@ -133,11 +169,12 @@ def cut_off(namespace, seconds):
     subprocess.run(["ip", "-n", namespace, "link", "set", "net0", "up"], check=True)
 
 
-def strike(job, events):
+def strike(job, events, script):
     """One fault, until everybody is back. None: the job was over before it showed."""
     generation = events.generation()
     workers = [one for one in generation["processes"] if one["role"] == "worker"]
     kind = RANDOM.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    fewer = fewer_hosts()
     victims = RANDOM.sample(workers, min(2, ARGS.np - 1) if kind == "kill two" else 1)
     if kind == "profiler":
         victims = [one for one in generation["processes"] if one["role"] == "profiler"]
@@ -145,6 +182,8 @@ def strike(job, events):
         victims = [{"role": name, "slot": 0, "pid": pid} for pid, name in job.children().items() if name == "coordinator"]
     if kind == "network":
         victims = [{"role": "host", "slot": RANDOM.randrange(1, ARGS.hosts.count(",") + 1), "pid": 0}]
+    if kind == "leave":
+        victims = [{"role": "host", "slot": ", ".join(set(hosts()) - set(fewer)), "pid": 0}]
     pids = [one["pid"] for one in victims]
     # The events' own clock; what is told of slots and steps is for people.
     begin = time.time()
@@ -152,6 +191,8 @@ def strike(job, events):
     say(f"{kind}: " + ", ".join(f"{one['role']} {one['slot']} (pid {one['pid']})" for one in victims))
     if kind == "network":
         cut_off(f"c-h{victims[0]['slot']}", RANDOM.uniform(5.5, 8))
+    elif kind == "leave":
+        script.answer(fewer)
     else:
         send(pids, signal.SIGSTOP if kind in ("freeze", "pause") else signal.SIGKILL)
     if kind == "pause":
@@ -175,6 +216,8 @@ def strike(job, events):
     again = events.await_after(begin, "generation") if lost is not None else None
     if kind == "freeze":
         send(pids, signal.SIGCONT)
+    if kind == "leave":
+        script.answer(hosts())
     back = events.await_after(begin, "generation", is_whole) if again is not None else None
     if back is None:
         return None
@@ -184,8 +227,10 @@ def strike(job, events):
 
 def with_faults(steps, chaos):
     # A host where many processes are killed is no bad host: it is soon used again.
+    script = Script(hosts())
     job = Job(ARGS.np, settings(steps), chaos=chaos,
-              flags=["--min-np", "1", "--max-restarts", "100000", "--blacklist-cooldown-range", "1", "1", *hosts()])
+              flags=["--host-discovery-script", script.path, "--min-np", "1", "--max-np", str(ARGS.np),
+                     "--max-restarts", "100000", "--blacklist-cooldown-range", "1", "1", *ssh()])
     events = Events(job)
     faults = []
     job.wait_for_step(5, HANGS)
@@ -194,10 +239,10 @@ def with_faults(steps, chaos):
         # The last tenth is left for everybody to be back, and for the plans.
         if job.process.poll() is not None or job.steps()[-1]["step"] > 0.9 * steps:
             break
-        fault = strike(job, events)
+        fault = strike(job, events, script)
         if fault is not None:
             faults.append(fault)
-    code = job.wait(3600)
+    code = job.wait(36000)
     check(code == 0, f"the job ended with {code}:\n{job.stderr()[-5000:]}")
     check(job.children() == {}, f"left: {job.children()}")
     summary = job.summary()
@@ -236,9 +281,12 @@ def main():
         seconds = without_faults(60, chaos)["step_seconds"]
         steps = max(60, int(60 * ARGS.minutes / seconds))
         say(f"{1e3 * seconds:.0f} ms per step: {steps} steps")
-    base = without_faults(steps, chaos)
-    say(f"without faults: accuracy {base['test_accuracy']:.4f} in {base['wall_seconds']:.0f} s")
+    reference = Beside(without_faults, steps, chaos)
+    if not ARGS.beside:
+        reference.thread.join()
     summary, faults = with_faults(steps, chaos)
+    base = reference.result()
+    say(f"without faults: accuracy {base['test_accuracy']:.4f} in {base['wall_seconds']:.0f} s")
     check(faults, "the job was over before the first fault")
     check(summary["test_accuracy"] > base["test_accuracy"] - ARGS.margin,
           f"accuracy {summary['test_accuracy']}, without faults {base['test_accuracy']}")
