@@ -49,6 +49,9 @@ def parse(argv):
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adamw"], help="(default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, help="(default: 0.05, adamw 0.001)")
     parser.add_argument("--schedule", default="cosine", choices=["constant", "cosine"])
+    parser.add_argument("--schedule-warmup", type=int, default=0, help="steps in which the rate rises (default: %(default)s)")
+    parser.add_argument("--compress-from", type=int, default=2, help="the first compressed step, of PowerSGD too "
+                        "(default: %(default)s)")
     parser.add_argument("--window", type=int, default=10, help="steps of lgreco's windows (default: %(default)s)")
     parser.add_argument("--bucket-mb", type=float, default=4, help="of Sluice (default: %(default)s)")
     parser.add_argument("--ddp-bucket-mb", type=float, default=25, help="of DDP, its default")
@@ -69,14 +72,16 @@ def parse(argv):
         parser.error(str(error))
     if args.ranks < 2:
         parser.error("--ranks: expected 2 or more")
-    if min(args.steps, args.batch, args.window) < 1 or args.warmup < 0:
-        parser.error("--steps, --batch and --window: expected 1 or more; --warmup: 0 or more")
+    if min(args.steps, args.batch, args.window) < 1 or min(args.warmup, args.schedule_warmup, args.compress_from) < 0:
+        parser.error("--steps, --batch and --window: expected 1 or more; --warmup, --schedule-warmup and --compress-from: "
+                     "0 or more")
     if args.learning_rate is None:
         args.learning_rate = 0.001 if args.optimizer == "adamw" else 0.05
     args.data = args.data or train_methods.data_of(args.model)[1]
     args.settings = train_methods.Settings(
         model=args.model, ranks=args.ranks, batch=args.batch, steps=args.warmup + args.steps, warmup=args.warmup,
-        optimizer=args.optimizer, learning_rate=args.learning_rate, schedule=args.schedule, window=args.window,
+        optimizer=args.optimizer, learning_rate=args.learning_rate, schedule=args.schedule,
+        schedule_warmup=args.schedule_warmup, compress_from=args.compress_from, window=args.window,
         bucket_mb=args.bucket_mb, ddp_bucket_mb=args.ddp_bucket_mb, data=args.data, eval=args.eval)
     for method in args.methods:
         first = train_methods.timed_from(method, args.settings)

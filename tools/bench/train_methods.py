@@ -18,6 +18,8 @@ class Settings:
     optimizer: str
     learning_rate: float
     schedule: str
+    schedule_warmup: int  # steps
+    compress_from: int  # the first compressed step
     window: int
     bucket_mb: float
     ddp_bucket_mb: float
@@ -59,6 +61,7 @@ SLUICE = {
     r"topk([0-9.]+)": lambda n: {"policy": "uniform", "uniform_codec": "topk", "uniform_density": float(n) / 100},
     r"lowrank([0-9]+)": lambda n: {"policy": "uniform", "uniform_codec": "lowrank", "uniform_rank": int(n)},
     r"lgreco": lambda _: {"policy": "lgreco"},
+    r"lgreco([1-8])": lambda n: {"policy": "lgreco", "uniform_bits": int(n)},
     r"lgreco_mixed": lambda _: {"policy": "lgreco", "candidate_families": FAMILIES},
     r"lgreco_time": lambda _: {"policy": "lgreco_time", "candidate_families": FAMILIES},
 }
@@ -99,16 +102,19 @@ def plans(method):
 
 
 def timed_from(method, settings):
-    """The first timed step: of a method that plans, no sooner than its first plan is in force."""
+    """The first timed step: none that compresses later, or whose first plan is in force later, is timed before."""
     if plans(method):
-        return max(settings.warmup, settings.window + LEAD_STEPS + 1)
-    return settings.warmup
+        ends = settings.window * (settings.compress_from // settings.window + 1)
+        return max(settings.warmup, ends + LEAD_STEPS + 1)
+    if method.name == "none":
+        return settings.warmup
+    return max(settings.warmup, settings.compress_from)
 
 
 def sluice_job(method, settings, seed, transports):
     """A job file's content."""
     compression = {
-        "warmup_steps": min(2, settings.warmup),  # PowerSGD of PyTorch starts there too
+        "warmup_steps": settings.compress_from,
         "window_steps": settings.window,
         "lead_steps": LEAD_STEPS,
     }
@@ -126,7 +132,7 @@ def sluice_job(method, settings, seed, transports):
         },
         "optimizer": {"kind": settings.optimizer, "learning_rate": settings.learning_rate, "weight_decay": 0,
                       **({"momentum": 0.9} if settings.optimizer == "sgd" else {})},
-        "schedule": {"kind": settings.schedule},
+        "schedule": {"kind": settings.schedule, "warmup_steps": settings.schedule_warmup},
         "compression": compression,
         "communication": {"bucket_mb": settings.bucket_mb, "timeout_seconds": 600, "transports": transports},
         "world": {"size": settings.ranks},
@@ -139,8 +145,9 @@ def ddp_arguments(method, settings, seed):
     """The command line of peers/ddp_bench.py."""
     arguments = [
         "--model", settings.model, "--hook", look_up(DDP, method.name), "--batch", settings.batch,
-        "--steps", settings.steps, "--warmup", settings.warmup, "--optimizer", settings.optimizer,
+        "--steps", settings.steps, "--warmup", timed_from(method, settings), "--optimizer", settings.optimizer,
         "--learning-rate", settings.learning_rate, "--schedule", settings.schedule, "--seed", seed,
+        "--schedule-warmup", settings.schedule_warmup, "--compress-from", settings.compress_from,
         "--bucket-mb", settings.ddp_bucket_mb, "--data", settings.data,
     ]
     return [str(word) for word in arguments] + (["--eval"] if settings.eval else [])

@@ -220,7 +220,7 @@ def run_ddp(python, hosts, method, settings, seed, timeout, keep=False):
                     result = line
             if result is None:
                 raise processes.failure(f"{method}: no result")
-        timed = settings.steps - settings.warmup
+        timed = settings.steps - train_methods.timed_from(method, settings)
         return Result(
             step_s=result["step_s"], samples_s=result["samples_s"],
             bytes_per_step=(counted[1] - counted[0]) / settings.ranks / timed,

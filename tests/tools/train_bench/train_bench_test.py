@@ -116,7 +116,8 @@ class Jobs(unittest.TestCase):
                 "sluice:maxmin3": {"policy": "uniform", "uniform_codec": "quantizer", "uniform_bits": 3},
                 "sluice:topk0.5": {"policy": "uniform", "uniform_codec": "topk", "uniform_density": 0.005},
                 "sluice:lowrank2": {"policy": "uniform", "uniform_codec": "lowrank", "uniform_rank": 2},
-                "sluice:lgreco": {"policy": "lgreco"}}.items():
+                "sluice:lgreco": {"policy": "lgreco"},
+                "sluice:lgreco8": {"policy": "lgreco", "uniform_bits": 8}}.items():
             compression = job_of(method)["compression"]
             self.assertEqual({**compression, **expected}, compression, method)
 
@@ -124,6 +125,21 @@ class Jobs(unittest.TestCase):
         lines = dry_run("--methods", "sluice:none,sluice:lgreco", "--warmup", "5", "--window", "10", "--steps", "20")
         self.assertIn("# sluice:none, seed 1, timed from step 5", lines)
         self.assertIn("# sluice:lgreco, seed 1, timed from step 13", lines)
+
+    def test_what_compresses_later_is_timed_later(self):
+        lines = dry_run("--methods", "sluice:none,sluice:maxmin4,sluice:lgreco8,ddp:powersgd4", "--compress-from", "12",
+                        "--window", "10", "--steps", "30")
+        self.assertIn("# sluice:none, seed 1, timed from step 5", lines)
+        self.assertIn("# sluice:maxmin4, seed 1, timed from step 12", lines)
+        self.assertIn("# sluice:lgreco8, seed 1, timed from step 23", lines)
+        self.assertIn("# ddp:powersgd4, seed 1, timed from step 12", lines)
+
+    def test_both_raise_the_rate_alike(self):
+        flags = ["--schedule-warmup", "7", "--compress-from", "9"]
+        job = job_of("sluice:maxmin4", *flags)
+        self.assertEqual((job["schedule"]["warmup_steps"], job["compression"]["warmup_steps"]), (7, 9))
+        line = next(line for line in dry_run("--methods", "ddp:powersgd4", *flags) if "ddp_bench.py" in line)
+        self.assertIn("--schedule-warmup 7 --compress-from 9", line)
 
     def test_too_few_steps_for_a_plan_are_refused(self):
         code, message = usage_error("--methods", "sluice:lgreco", "--steps", "5", "--window", "50")

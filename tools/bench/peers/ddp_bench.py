@@ -38,12 +38,12 @@ def learning_rate_factor(schedule, warmup, step, total):
     return 1.0
 
 
-def add_hook(model, hook):
+def add_hook(model, hook, compress_from):
     kind, _, rank = hook.partition(":")
     if kind == "fp16":
         model.register_comm_hook(None, default_hooks.fp16_compress_hook)
     elif kind == "powersgd":
-        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=int(rank), start_powerSGD_iter=2)
+        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=int(rank), start_powerSGD_iter=compress_from)
         model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
     elif kind != "none":
         raise SystemExit("unknown hook " + hook)
@@ -73,6 +73,7 @@ def main():
     parser.add_argument("--weight-decay", type=float, default=0)
     parser.add_argument("--schedule", default="cosine", choices=["constant", "cosine"])
     parser.add_argument("--schedule-warmup", type=int, default=0)
+    parser.add_argument("--compress-from", type=int, default=2, help="PowerSGD's first step")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bucket-mb", type=float, default=25)
     parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
@@ -94,7 +95,7 @@ def main():
         dist._DEFAULT_FIRST_BUCKET_BYTES = bucket_mb << 20  # else the first bucket is one of 1 MiB
     model = nn.parallel.DistributedDataParallel(MODELS[args.model](), bucket_cap_mb=bucket_mb,
                                                 gradient_as_bucket_view=True)
-    add_hook(model, args.hook)
+    add_hook(model, args.hook, args.compress_from)
     if args.optimizer == "adamw":
         optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
     else:
