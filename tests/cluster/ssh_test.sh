@@ -33,6 +33,14 @@ on_first "$orchestrator" run -H 10.77.0.1:2,10.77.0.3:2 -p 2222 -i "$keys/user" 
   --run-directory "$scratch/mixed" "$job" > "$scratch/mixed.log" 2>&1 || fail "mixed: $(cat "$scratch/mixed.log")"
 same_result "ssh and local" "$scratch/mixed"
 
+echo "a program that uses the library has the same bits over there and here"
+program=("$PWD/tests/e2e/library_program" --mode=train --steps=12)
+on_first "$orchestrator" run "${hosts[@]}" --run-directory "$scratch/program" -- "${program[@]}" "--out=$scratch/there" \
+  > "$scratch/program.log" 2>&1 || fail "a program over ssh: $(cat "$scratch/program.log")"
+"$orchestrator" run -np 4 --run-directory "$scratch/here.run" -- "${program[@]}" "--out=$scratch/here" \
+  > "$scratch/here.log" 2>&1 || fail "a program here: $(cat "$scratch/here.log")"
+cmp "$scratch/there" "$scratch/here" || fail "its parameters differ"
+
 echo "nothing outlives a launcher that is killed"
 # Not through the function: $! must be the launcher itself.
 ip netns exec c-h0 "$orchestrator" run "${hosts[@]}" --set training.steps=100000 --run-directory "$scratch/killed" "$job" \

@@ -2,6 +2,7 @@
 """Hosts come, go and fail while an elastic job runs. "Hosts" here are names of this machine."""
 
 import os
+import signal
 import time
 
 from cluster import SMALL, Job, Script, check, run_tests
@@ -118,6 +119,22 @@ def below_the_minimum_without_the_host_the_job_ends_with_75():
     job.close()
 
 
+def a_host_that_is_left_out_gets_its_worker_back_after_the_cooldown():
+    job = Job(2, SETS + ["training.steps=100000"], chaos=[SLOWLY.format(5, 0)],
+              flags=["-H", "localhost:1,127.0.0.2:1", "--min-np", "1", "--blacklist-cooldown-range", "3", "60"])
+    job.wait_for_step(5)
+    for kills in range(3):
+        wait_for(job, "both workers", lambda: worlds(job) == [2] + kills * [1, 2])
+        os.kill(next(pid for pid, name in job.children().items() if name == "worker 1"), signal.SIGKILL)
+    wait_for(job, "word of it", lambda: "host 127.0.0.2 is left out for 3s" in job.stderr())
+    wait_for(job, "return of the worker", lambda: worlds(job) == [2] + 3 * [1, 2])
+    check("rank 1 waits for a place" in job.stderr() and "127.0.0.2 1 (left out" in job.stderr(), job.stderr())
+    job.process.terminate()
+    check(job.wait(HANGS) == 0, f"{job.process.returncode}:\n{job.stderr()}")
+    job.close()
+
+
 run_tests([hosts_come_and_go_while_training_goes_on, no_more_workers_than_max_np,
            a_first_run_that_fails_ends_the_job_with_69, too_few_hosts_end_the_job_with_69,
-           below_the_minimum_without_the_host_the_job_ends_with_75])
+           below_the_minimum_without_the_host_the_job_ends_with_75,
+           a_host_that_is_left_out_gets_its_worker_back_after_the_cooldown])
