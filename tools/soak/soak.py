@@ -66,7 +66,7 @@ def settings(steps):
 def delay():
     if ARGS.step_milliseconds <= 0:
         return []
-    return [f"fault: delay, at_step: 0, rank: 0, milliseconds: {ARGS.step_milliseconds}, for_steps: 1000000"]
+    return [f"fault: delay, at_step: 0, rank: 0, milliseconds: {ARGS.step_milliseconds}, for_steps: 1000000, again: on"]
 
 
 def hosts():
