@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "comm/transport/peer_address.h"
 #include "comm/transport/ucx_status.h"
 
 namespace sluice {
@@ -29,6 +30,8 @@ constexpr int kCallsPerKeepAlive = 32;
 constexpr absl::Duration kFarewell = absl::Seconds(1);
 // UCX ends everything on a closed endpoint within milliseconds, or never.
 constexpr absl::Duration kClosing = absl::Seconds(1);
+// At who wants to connect, while not all peers have met.
+constexpr absl::Duration kBetweenLooks = absl::Milliseconds(1);
 
 ucp_tag_t OpenTag(Rank sender, MessageTag tag) {
   return (static_cast<ucp_tag_t>(sender.value) << kMessageTagBits) | tag;
@@ -37,7 +40,7 @@ ucp_tag_t OpenTag(Rank sender, MessageTag tag) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
-    UcpEngine engine, Rank self, const std::vector<std::string>& addresses,
+    UcpEngine engine, ListenerGuard guard, Rank self, const std::vector<std::string>& addresses,
     const std::string& tag_key) {
   const auto peers = static_cast<int64_t>(addresses.size());
   if (self < Rank(0) || self >= Rank(peers) || peers > (int64_t{1} << kRankBits)) {
@@ -48,12 +51,21 @@ absl::StatusOr<std::unique_ptr<Transport>> UcxMesh::Connect(
   SLUICE_RETURN_IF_ERROR(
       FromUcs(ucp_worker_get_efd(engine.worker.get(), &worker_fd), "UCX has no event descriptor"));
   SLUICE_ASSIGN_OR_RETURN(Doorbell bell, Doorbell::Create());
-  std::unique_ptr<UcxMesh> mesh(
-      new UcxMesh(std::move(engine), worker_fd, std::move(bell), self, addresses.size(), tag_key));
+  std::vector<PeerAddress> parsed;
+  std::vector<std::string> sources;
+  for (int64_t rank = 0; rank < peers; ++rank) {
+    parsed.push_back(ParsePeerAddress(addresses[static_cast<size_t>(rank)]));
+    if (Rank(rank) == self) continue;
+    sources.insert(sources.end(), parsed.back().sources.begin(), parsed.back().sources.end());
+  }
+  guard.Admit(std::move(sources));
+  std::unique_ptr<UcxMesh> mesh(new UcxMesh(std::move(engine), std::move(guard), worker_fd,
+                                            std::move(bell), self, addresses.size(), tag_key));
   for (int64_t rank = 0; rank < peers; ++rank) {
     if (Rank(rank) == self) continue;
-    SLUICE_RETURN_IF_ERROR(mesh->ConnectTo(Rank(rank), addresses[static_cast<size_t>(rank)]));
+    SLUICE_RETURN_IF_ERROR(mesh->ConnectTo(Rank(rank), parsed[static_cast<size_t>(rank)].worker));
   }
+  mesh->ShutOnceAllHaveMet();  // there may be no others
   return mesh;
 }
 
@@ -65,17 +77,18 @@ uint64_t UcxMesh::NoticeTag(Rank sender) const {
   return cipher_.Seal(kNoticeBit | OpenTag(sender, 0));
 }
 
-UcxMesh::UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers,
-                 const std::string& tag_key)
+UcxMesh::UcxMesh(UcpEngine engine, ListenerGuard guard, int worker_fd, Doorbell bell, Rank self,
+                 size_t peers, const std::string& tag_key)
     : self_(self),
       cipher_(tag_key),
       worker_fd_(worker_fd),
       bell_(std::move(bell)),
       peers_(peers),
+      guard_(std::move(guard)),
       engine_(std::move(engine)) {}
 
-absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
-  if (address.empty()) {
+absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& worker_address) {
+  if (worker_address.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("connect: the transport address of ", ToString(rank), " is empty"));
   }
@@ -84,7 +97,7 @@ absl::Status UcxMesh::ConnectTo(Rank rank, const std::string& address) {
   ucp_ep_params_t params{};
   params.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
                       UCP_EP_PARAM_FIELD_ERR_HANDLER;
-  params.address = reinterpret_cast<const ucp_address_t*>(address.data());
+  params.address = reinterpret_cast<const ucp_address_t*>(worker_address.data());
   params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   params.err_handler.cb = &OnFailure;
   params.err_handler.arg = &connected;
@@ -323,9 +336,14 @@ absl::Status UcxMesh::OutcomeOf(const Request& request) {
   return outcome;
 }
 
+unsigned UcxMesh::MoveOnce() {
+  if (!shut_) guard_.TakePeers();
+  return ucp_worker_progress(engine_.worker.get());
+}
+
 bool UcxMesh::Progress() {
   int moved = 0;
-  while (!stuck_ && moved < kMostProgressAtOnce && ucp_worker_progress(engine_.worker.get()) != 0)
+  while (!stuck_ && moved < kMostProgressAtOnce && MoveOnce() != 0)
     ++moved;
   if (abort_requested_.load(std::memory_order_acquire) && !aborted_) EndAllAsAborted();
   if (stuck_) {
@@ -361,6 +379,16 @@ void UcxMesh::AdvanceHandshakes() {
     if (!other.met()) continue;
     for (Request* request : std::exchange(other.waiting, {})) PostSend(*request);
   }
+  ShutOnceAllHaveMet();
+}
+
+void UcxMesh::ShutOnceAllHaveMet() {
+  const bool all = std::all_of(peers_.begin(), peers_.end(), [](const Peer& other) {
+    return other.mesh == nullptr || other.gone || other.met();  // nullptr: ourselves
+  });
+  if (shut_ || !all) return;
+  shut_ = true;
+  guard_.Shut();
 }
 
 void UcxMesh::EndAllAsAborted() {
@@ -392,16 +420,17 @@ bool UcxMesh::ProgressUntil(absl::Time deadline, Predicate over) {
       sched_yield();
       continue;
     }
-    bell_.SleepOn(worker_fd_, deadline);
+    // Until then, nothing wakes this thread when a peer connects.
+    bell_.SleepOn(worker_fd_, shut_ ? deadline : std::min(deadline, now + kBetweenLooks));
     for (int call = 0; call < kCallsPerKeepAlive && !stuck_; ++call) {
-      ucp_worker_progress(engine_.worker.get());
+      MoveOnce();
     }
   }
 }
 
 template <class Predicate>
 bool UcxMesh::SpinUntil(absl::Time deadline, Predicate over) {
-  while (!over() && absl::Now() < deadline) ucp_worker_progress(engine_.worker.get());
+  while (!over() && absl::Now() < deadline) MoveOnce();
   return over();
 }
 

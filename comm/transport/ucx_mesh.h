@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "comm/transport/doorbell.h"
+#include "comm/transport/listener_guard.h"
 #include "comm/transport/operation.h"
 #include "comm/transport/request_table.h"
 #include "comm/transport/tag_cipher.h"
@@ -53,12 +54,13 @@ namespace sluice {
 /// cancelled outside UCX's callbacks, once there is nothing left to progress.
 class UcxMesh : public Transport {
  public:
-  /// \param addresses  by rank; the one at `self` is not used
+  /// \param guard      of the engine's worker
+  /// \param addresses  PeerAddress, by rank; the one at `self` is not used
   /// \param tag_key    see TagCipher; the same for all
   /// \error kUnavailable      naming the rank that cannot be reached
   /// \error kInvalidArgument  `self` or an address is not possible
   static absl::StatusOr<std::unique_ptr<Transport>> Connect(
-      UcpEngine engine, Rank self, const std::vector<std::string>& addresses,
+      UcpEngine engine, ListenerGuard guard, Rank self, const std::vector<std::string>& addresses,
       const std::string& tag_key);
 
   /// Says goodbye, waits briefly until what was sent has left this process, and closes.
@@ -107,10 +109,10 @@ class UcxMesh : public Transport {
     bool met() const { return hellos_taken == 2 && notices >= 2; }
   };
 
-  UcxMesh(UcpEngine engine, int worker_fd, Doorbell bell, Rank self, size_t peers,
-          const std::string& tag_key);
+  UcxMesh(UcpEngine engine, ListenerGuard guard, int worker_fd, Doorbell bell, Rank self,
+          size_t peers, const std::string& tag_key);
 
-  absl::Status ConnectTo(Rank rank, const std::string& address);
+  absl::Status ConnectTo(Rank rank, const std::string& worker_address);
   absl::Status AwaitNotices(Rank from);
   void SendHello(Peer& to);
   void SendGoodbye(Peer& to);
@@ -124,11 +126,15 @@ class UcxMesh : public Transport {
   absl::Status Retire(RequestId id);
   absl::Status OutcomeOf(const Request& request);
 
+  /// All progress of UCX. \return 0 when there was nothing to move
+  unsigned MoveOnce();
+
   /// Moves on what is in flight, then does what callbacks and Abort left to do.
   /// \return false when there was nothing to move
   bool Progress();
   void EndRequestsOfGonePeers();
   void AdvanceHandshakes();
+  void ShutOnceAllHaveMet();
   void PostSend(Request& request);
   void EndAllAsAborted();
 
@@ -178,6 +184,9 @@ class UcxMesh : public Transport {
   std::atomic<bool> abort_requested_{false};
   std::atomic<bool> wake_requested_{false};
   bool aborted_ = false;  // comm thread: everything has been ended
+
+  ListenerGuard guard_;
+  bool shut_ = false;  // nobody may connect any more
 
   const UcpEngine
       engine_;  // last, so that it ends first: UCX's requests point into peers_ and requests_

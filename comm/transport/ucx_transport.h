@@ -27,10 +27,11 @@ class UcxEndpointSeed {
   static absl::StatusOr<std::unique_ptr<UcxEndpointSeed>> Create(const Options& options);
   virtual ~UcxEndpointSeed() = default;
 
-  /// Opaque bytes, 79 to a few hundred.
+  /// Opaque bytes, a few hundred.
   virtual const std::string& address() const = 0;
 
-  /// Connects to all peers; consumes the seed's resources.
+  /// Connects to all peers; consumes the seed's resources. Over tcp, only hosts of peers can connect from now on, and
+  /// nobody once all have met (ListenerGuard).
   /// \param addresses  of all peers by rank; the one at `self` is ours and is not connected
   /// \param tag_key    32 secret bytes, the same for all peers and for them alone; empty: anybody who reaches a peer's
   ///                   listening socket may take part
