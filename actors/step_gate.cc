@@ -11,8 +11,7 @@ namespace sluice {
 StepGate::StepGate(const proto::Compression& compression, bool needs_windows)
     : compression_(compression),
       needs_windows_(needs_windows),
-      decided_(kNoDecision),
-      required_(kNoDecision) {}
+      decided_(kNoDecision) {}
 
 void StepGate::OnStart(const proto::StartGeneration& start) {
   absl::MutexLock lock(&mu_);
@@ -99,7 +98,10 @@ void StepGate::OnEnd() {
 }
 
 bool StepGate::Over() const { return generation_over_ || ended_; }
-bool StepGate::Known() const { return decided_ >= required_ || Over(); }
+bool StepGate::LeavesBefore(Step step) const {
+  return boundary_.has_value() && boundary_->before_step() <= step.value &&
+         boundary_->then() != proto::Boundary::THEN_CONTINUE;
+}
 bool StepGate::Free() const { return !held_.has_value() || Over(); }
 
 bool StepGate::over() const {
@@ -139,11 +141,13 @@ void StepGate::AddPolicyState(Step next_step, proto::Join& join) const {
 // With lead_steps to go the answer is there long before; a late one costs time, and past kDecisionWait it costs
 // the promise that a rerun switches at the same step, not the job.
 void StepGate::AwaitDecision(Step step) {
-  required_ = RequiredDecision(compression_, needs_windows_, step);
-  if (unanswered_ || mu_.AwaitWithTimeout(absl::Condition(this, &StepGate::Known), kDecisionWait)) {
-    return;
-  }
-  SLUICE_LOG(Warning, ToString(step), ": no decision on window ", required_, " for ",
+  const int64_t required = RequiredDecision(compression_, needs_windows_, step);
+  // Ranks that have left already may have ended the window with their profiler.
+  const auto known = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    return decided_ >= required || Over() || LeavesBefore(step);
+  };
+  if (unanswered_ || mu_.AwaitWithTimeout(absl::Condition(&known), kDecisionWait)) return;
+  SLUICE_LOG(Warning, ToString(step), ": no decision on window ", required, " for ",
              absl::FormatDuration(kDecisionWait),
              "; going on with the plan in force. A rerun may differ from this run");
   unanswered_ = true;

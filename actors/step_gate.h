@@ -77,7 +77,8 @@ class StepGate {
   void AddPolicyState(Step next_step, proto::Join& join) const;
 
  private:
-  bool Known() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  /// Whether the boundary has this rank leave the generation or the job before `step`.
+  bool LeavesBefore(Step step) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool Free() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool Over() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   /// \return whether it is new
@@ -89,8 +90,7 @@ class StepGate {
   mutable absl::Mutex mu_;
   std::vector<proto::CompressionPolicy> policies_ ABSL_GUARDED_BY(mu_);  // all received
   DuePolicies due_ ABSL_GUARDED_BY(mu_);                                 // of them, not offered yet
-  int64_t decided_ ABSL_GUARDED_BY(mu_);          // newest window that was decided
-  int64_t required_ ABSL_GUARDED_BY(mu_);         // that the step loop waits for
+  int64_t decided_ ABSL_GUARDED_BY(mu_);  // newest window that was decided
   bool unanswered_ ABSL_GUARDED_BY(mu_) = false;  // a wait was given up, and no answer came since
   int64_t begun_ ABSL_GUARDED_BY(mu_) = -1;
   std::optional<int64_t> held_ ABSL_GUARDED_BY(mu_);  // serial of the hold without a boundary yet

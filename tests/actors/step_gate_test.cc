@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "absl/time/clock.h"
 #include "actors/policy_publisher.h"
 #include "gtest/gtest.h"
 #include "tests/actors/job_fixture.h"
@@ -68,6 +69,21 @@ TEST(StepGateTest, AfterAHoldNoStepBeginsUntilTheBoundaryIsKnown) {
   loop.join();
   EXPECT_EQ(passed, Pass::kStep);
   EXPECT_EQ(gate.Before(Step(2)).pass, Pass::kRegroup);
+}
+
+// The profiler whose window it was may have seen the first rank leave, and never answers.
+TEST(StepGateTest, OnTheWayOutNoDecisionOnAWindowIsWaitedFor) {
+  for (const proto::Boundary::Then then :
+       {proto::Boundary::THEN_REGROUP, proto::Boundary::THEN_LEAVE}) {
+    StepGate gate(Compression(), true);
+    gate.OnStart(StartAt(104, /*decided=*/kInitialDecision));
+    gate.OnHold(HoldOf(1));
+    gate.OnBoundary(BoundaryOf(1, 104, then));
+    const absl::Time begin = absl::Now();
+    const Pass passed = gate.Before(Step(104)).pass;  // a plan for window 0 follows
+    EXPECT_LT(absl::Now() - begin, StepGate::kDecisionWait);
+    EXPECT_EQ(passed, then == proto::Boundary::THEN_LEAVE ? Pass::kLeave : Pass::kRegroup);
+  }
 }
 
 TEST(StepGateTest, TheBoundaryOfAnotherHoldIsIgnored) {
