@@ -38,6 +38,8 @@ def parse(argv):
     parser.add_argument("--steps", type=int, default=938, help="of a job (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--target", type=float, default=0.5, help="prune: share of groups that go (default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="a key of the phase as in a job file, e.g. cost_weight=0.5; may be given again")
     parser.add_argument("--also-on-one-rank", action="store_true")
     parser.add_argument("--sparsities", default="0.9,0.95,0.99", help="robust (default: %(default)s)")
     parser.add_argument("--attack-steps", type=int, default=7, help="robust: of training (default: %(default)s)")
@@ -51,6 +53,7 @@ def parse(argv):
     try:
         args.seeds = [int(seed) for seed in args.seeds.split(",")]
         args.sparsities = [float(sparsity) for sparsity in args.sparsities.split(",")]
+        args.settings = {key: json.loads(value) for key, value in (item.split("=", 1) for item in args.settings)}
     except ValueError as error:
         parser.error(str(error))
     if args.steps < 3 or args.ranks < 1:
@@ -79,6 +82,7 @@ def job(args, model, seed, phases, ranks=None, policy="lgreco"):
 def then(args, kind, settings):
     """A third of the steps dense, the rest of that kind; the rate starts anew without a warm-up."""
     dense = args.steps // 3
+    settings = {**settings, **args.settings}
     return [{"name": "dense", "steps": dense},
             {"name": kind, "kind": kind, "steps": args.steps - dense, "schedule": {"warmup_steps": 0}, kind: settings}]
 

@@ -36,6 +36,12 @@ class Jobs(unittest.TestCase):
         for key in ("model", "optimizer", "schedule", "compression", "world"):
             self.assertEqual(dense[key], pruned[key])
 
+    def test_settings_reach_the_phase_alone(self):
+        both = jobs("prune", "--models", "cnn", "--seeds", "1", "--set", "cost_weight=0.5", "--set", 'score="hesso"')
+        self.assertEqual(both["# cnn, pruned, seed 1"]["phases"][1]["otov3"],
+                         {"target_sparsity": 0.5, "cost_weight": 0.5, "score": "hesso"})
+        self.assertEqual(both["# cnn, dense, seed 1"], jobs("prune", "--models", "cnn", "--seeds", "1")["# cnn, dense, seed 1"])
+
     def test_one_rank_has_the_batch_of_all(self):
         both = jobs("prune", "--models", "cnn", "--seeds", "1", "--ranks", "4", "--also-on-one-rank")
         several, one = both["# cnn, pruned, uncompressed, seed 1"], both["# cnn, pruned, uncompressed, one rank, seed 1"]
