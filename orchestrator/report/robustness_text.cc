@@ -38,18 +38,20 @@ std::string RobustnessText(const RobustnessReport& report, double eps) {
     absl::StrAppendFormat(&text, "  %-12s %6.2f %%\n", name,
                           100 * static_cast<double>(right) / samples);
   }
-  absl::StrAppendFormat(&text, "\n  %-28s %11s %8s %6s %9s %9s %9s %9s\n", "layer", "size",
-                        "sparsity", "rank", "sigma_max", "sigma_min", "kappa", "nonzero");
+  absl::StrAppendFormat(&text, "\n  %-28s %11s %8s %6s %9s %9s %9s %9s %11s\n", "layer",
+                        "size", "sparsity", "rank", "sigma_max", "sigma_min", "kappa", "nonzero",
+                        "lipschitz");
   for (const LayerSpectrum& layer : report.spectra) {
     absl::StrAppendFormat(&text, "  %-28s %11s %8.4f", layer.layer,
                           absl::StrCat(layer.rows, "x", layer.cols), layer.sparsity);
     if (layer.complete) {
-      absl::StrAppendFormat(&text, " %6d %9s %9s %9s %9s\n", layer.rank, Short(layer.sigma_max),
+      absl::StrAppendFormat(&text, " %6d %9s %9s %9s %9s", layer.rank, Short(layer.sigma_max),
                             Short(layer.sigma_min), Short(layer.kappa), Short(layer.kappa_nonzero));
     } else {
-      absl::StrAppendFormat(&text, " %6s %9s %9s %9s %9s\n", "-",
+      absl::StrAppendFormat(&text, " %6s %9s %9s %9s %9s", "-",
                             absl::StrCat(">=", Short(layer.sigma_max)), "-", "-", "-");
     }
+    absl::StrAppendFormat(&text, " %11s\n", absl::StrCat("<=", Short(layer.lipschitz)));
   }
   absl::StrAppendFormat(&text, "\n  mean log kappa %.3f\n", MeanLogKappa(report.spectra));
   for (const std::string& alarm : report.alarms)
@@ -77,6 +79,7 @@ std::string RobustnessJson(const RobustnessReport& report, const std::string& ch
     one["sparsity"] = layer.sparsity;
     one["complete"] = layer.complete;
     one["sigma_max"] = layer.sigma_max;
+    one["lipschitz"] = layer.lipschitz;
     if (layer.complete) {
       one["rank"] = layer.rank;
       one["sigma_min"] = layer.sigma_min;

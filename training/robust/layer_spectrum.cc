@@ -81,6 +81,13 @@ double PowerMethod(const Matrix& w) {
   return sigma;
 }
 
+// Of the largest singular value.
+double UpperBound(const Matrix& w) {
+  const double rows = w.cwiseAbs().rowwise().sum().maxCoeff();
+  const double cols = w.cwiseAbs().colwise().sum().maxCoeff();
+  return std::min(w.norm(), std::sqrt(rows * cols));
+}
+
 void Measure(const Matrix& w, LayerSpectrum& spectrum) {
   const std::vector<double> sigma = SingularValues(w);
   const auto r = static_cast<int64_t>(sigma.size());
@@ -99,13 +106,16 @@ void Measure(const Matrix& w, LayerSpectrum& spectrum) {
 
 LayerSpectrum SpectrumOf(const WeightMatrix& weight) {
   LayerSpectrum worst;
+  double largest = 0;  // singular value of all groups, or its bound
   for (int64_t g = 0; g < weight.groups; ++g) {
     LayerSpectrum one;
     one.complete = weight.rank_limit() <= kLargestSpectrum;
     if (one.complete) {
       Measure(weight.Group(g), one);
+      largest = std::max(largest, one.sigma_max);
     } else {
       one.sigma_max = PowerMethod(weight.Group(g));
+      largest = std::max(largest, UpperBound(weight.Group(g)));
     }
     const bool worse = one.complete ? one.kappa > worst.kappa : one.sigma_max > worst.sigma_max;
     if (g == 0 || worse) worst = one;
@@ -115,6 +125,7 @@ LayerSpectrum SpectrumOf(const WeightMatrix& weight) {
   worst.cols = weight.cols;
   worst.groups = weight.groups;
   worst.sparsity = SparsityOf(weight.values);
+  worst.lipschitz = std::sqrt(static_cast<double>(weight.places)) * largest;
   return worst;
 }
 

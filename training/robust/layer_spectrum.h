@@ -23,6 +23,10 @@ struct LayerSpectrum {
   double kappa_nonzero = 0;  ///< sigma_max / the smallest above the threshold; 0 of a zero matrix
   double kappa_compact = 0;  ///< kappa without rows and columns that are all 0
   double phi = 0;            ///< ConditionKind::kAmgm, delta = 1e-6
+  /// Upper bound of the layer's Lipschitz constant in the Euclidean norm, of all groups, whatever the input's size and the
+  /// convolution's stride and zero padding: sqrt(places) times the largest singular value, or where that is not known
+  /// a bound of it, the least of the Frobenius norm and sqrt(largest row sum * largest column sum of magnitudes).
+  double lipschitz = 0;
 };
 
 inline constexpr int64_t kLargestSpectrum = 1024;

@@ -32,6 +32,7 @@ std::vector<LayerWeight> LayerWeightsOf(const Network& network,
     layer.shape.name = parameters[i].name;
     layer.shape.rows = tensor.size(0);
     layer.shape.cols = tensor.numel() / tensor.size(0);
+    layer.shape.places = layer.shape.cols / tensor.size(1);
     const auto found = groups.find(layer.shape.name);
     layer.shape.groups = found == groups.end() ? 1 : found->second;
     layers.push_back(std::move(layer));

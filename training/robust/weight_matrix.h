@@ -19,6 +19,7 @@ struct WeightMatrix {
   int64_t rows = 0;  ///< of all groups together
   int64_t cols = 0;
   int64_t groups = 1;
+  int64_t places = 1;  ///< in a convolution's kernel, of cols
 
   int64_t group_rows() const { return rows / groups; }
   /// Singular values of one group's matrix.

@@ -19,6 +19,7 @@ RobustnessReport Report() {
   layer.rows = 3;
   layer.cols = 4;
   layer.sigma_max = 2;
+  layer.lipschitz = 6;
   layer.kappa = std::numeric_limits<double>::infinity();
   report.spectra = {layer};
   report.alarms = {"odd"};
@@ -37,6 +38,15 @@ TEST(RobustnessText, JsonHasCountsAndWritesInfinityAsText) {
   EXPECT_EQ(json["right"]["pgd20"], 120);
   EXPECT_EQ(json["layers"][0]["kappa"], "inf");
   EXPECT_EQ(json["checkpoint"], "ckpt");
+}
+
+TEST(RobustnessText, HasABoundOfEveryLayer) {
+  RobustnessReport report = Report();
+  for (const bool complete : {true, false}) {
+    report.spectra[0].complete = complete;
+    EXPECT_THAT(RobustnessText(report, 0.03), HasSubstr("<=6\n"));
+    EXPECT_EQ(nlohmann::json::parse(RobustnessJson(report, "ckpt", 0.03))["layers"][0]["lipschitz"], 6);
+  }
 }
 
 TEST(RobustnessText, WhatIsUnknownOfLargeLayersIsLeftOut) {

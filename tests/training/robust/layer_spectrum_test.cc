@@ -75,6 +75,58 @@ TEST(LayerSpectrum, OfVeryLargeOnesThereIsABoundFromBelow) {
   EXPECT_NEAR(got.sigma_max, 5, 1e-6);
 }
 
+// The operator of a 3x3 convolution of one channel on an n x n image with zero padding of 1, as a matrix.
+Matrix ConvolutionOperator(const Matrix& kernel, Eigen::Index n, Eigen::Index stride) {
+  const Eigen::Index out = (n - 1) / stride + 1;
+  Matrix op = Matrix::Zero(out * out, n * n);
+  for (Eigen::Index y = 0; y < out; ++y) {
+    for (Eigen::Index x = 0; x < out; ++x) {
+      for (Eigen::Index place = 0; place < 9; ++place) {
+        const Eigen::Index row = y * stride + place / 3 - 1, col = x * stride + place % 3 - 1;
+        if (row < 0 || row >= n || col < 0 || col >= n) continue;
+        op(y * out + x, row * n + col) = kernel(0, place);
+      }
+    }
+  }
+  return op;
+}
+
+TEST(LayerSpectrum, NoConvolutionExceedsItsLipschitzBound) {
+  const Matrix kernels[] = {Matrix::Ones(1, 9), Matrix::Random(1, 9), Matrix::Random(1, 9)};
+  for (const Matrix& kernel : kernels) {
+    const std::vector<float> values(kernel.data(), kernel.data() + kernel.size());
+    WeightMatrix weight = LayerOf(values, 1, 9);
+    weight.places = 9;
+    const double bound = SpectrumOf(weight).lipschitz;
+    for (const Eigen::Index n : {1, 2, 5, 9}) {
+      for (const Eigen::Index stride : {1, 2}) {
+        const Eigen::BDCSVD<Eigen::MatrixXd> svd(ConvolutionOperator(kernel, n, stride));
+        EXPECT_LE(svd.singularValues()[0], bound * (1 + 1e-6));
+      }
+    }
+  }
+  // A box's bound is nearly reached on large images: it is no loose one.
+  const std::vector<float> box(9, 1.0f);
+  WeightMatrix weight = LayerOf(box, 1, 9);
+  weight.places = 9;
+  EXPECT_NEAR(SpectrumOf(weight).lipschitz, 9, 1e-9);
+}
+
+TEST(LayerSpectrum, TheLipschitzBoundIsOfAllGroups) {
+  Matrix w(4, 2);
+  w << 7, 0, 0, 7, 4, 0, 0, 1;
+  const LayerSpectrum got = Of(w, 2);  // the second group is the worse conditioned one
+  EXPECT_NEAR(got.sigma_max, 4, 1e-12);
+  EXPECT_NEAR(got.lipschitz, 7, 1e-12);
+}
+
+TEST(LayerSpectrum, OfVeryLargeOnesTheLipschitzBoundIsFromAbove) {
+  const Eigen::Index n = kLargestSpectrum + 1;
+  Matrix w = Matrix::Zero(n, n);
+  for (Eigen::Index i = 0; i < n; ++i) w(i, i) = i == 7 ? 5 : 1;
+  EXPECT_NEAR(Of(w).lipschitz, 5, 1e-9);  // of sums; the Frobenius norm is 32
+}
+
 TEST(LayerSpectrum, InfiniteKappasCountAsAMillion) {
   std::vector<LayerSpectrum> spectra(3);
   spectra[0].kappa = std::exp(1.0);
