@@ -6,7 +6,8 @@
   tools/bench/phase_bench.py prune --models cnn --dry-run            prints the jobs, starts nothing
 
 prune: all steps dense, or a third of them dense and the rest otov3; `orchestrator prune` makes the smaller network. With
---also-on-one-rank the pruned job runs without compression as well, on all ranks and on one: are the same channels zero?
+--one-rank-steps a pruned job of so many steps runs on all ranks and on one, without compression and with batch norm's statistics
+of the whole batch: are the same channels zero? What both compute is the same up to rounding, which grows with the steps.
 robust: a third of the steps dense, then tscnc with both constraints, or with neither (magnitude pruning and the same
 adversarial training); `orchestrator attack` counts what is right under attack.
 
@@ -40,7 +41,8 @@ def parse(argv):
     parser.add_argument("--target", type=float, default=0.5, help="prune: share of groups that go (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="a key of the phase as in a job file, e.g. cost_weight=0.5; may be given again")
-    parser.add_argument("--also-on-one-rank", action="store_true")
+    parser.add_argument("--one-rank-steps", type=int, default=0, metavar="N",
+                        help="prune: compare with one rank, in a job of N steps; 0: do not (default: %(default)s)")
     parser.add_argument("--sparsities", default="0.9,0.95,0.99", help="robust (default: %(default)s)")
     parser.add_argument("--attack-steps", type=int, default=7, help="robust: of training (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=1000, help="robust: test images attacked (default: %(default)s)")
@@ -56,44 +58,48 @@ def parse(argv):
         args.settings = {key: json.loads(value) for key, value in (item.split("=", 1) for item in args.settings)}
     except ValueError as error:
         parser.error(str(error))
-    if args.steps < 3 or args.ranks < 1:
-        parser.error("--steps: expected 3 or more; --ranks: 1 or more")
+    if args.steps < 3 or args.ranks < 1 or args.one_rank_steps in (1, 2):
+        parser.error("--steps, --one-rank-steps: expected 3 or more; --ranks: 1 or more")
     return args
 
 
 UNCOMPRESSED, ONE_RANK = "pruned, uncompressed", "pruned, uncompressed, one rank"
 
 
-def job(args, model, seed, phases, ranks=None, policy="lgreco"):
-    """A job file's content. `phases`: empty for plain training. `ranks`: of --ranks, if not given."""
+def job(args, model, seed, phases, ranks=None, policy="lgreco", sync=False):
+    """A job file's content. `phases`: empty for plain training. `ranks`: of --ranks, if not given. `sync`: batch norm."""
+    warmup = min(50, (sum(phase["steps"] for phase in phases) or args.steps) // 10)
     return {
         "name": "phase_bench",
         "model": {"name": model},
-        "training": {"global_batch": args.batch, "seed": seed, **({} if phases else {"steps": args.steps})},
+        "training": {"global_batch": args.batch, "seed": seed, **({} if phases else {"steps": args.steps}),
+                     **({"sync_batch_norm": True} if sync else {})},
         "optimizer": {"kind": "sgd", "learning_rate": args.learning_rate, "momentum": 0.9},
-        "schedule": {"kind": "cosine", "warmup_steps": min(50, args.steps // 10)},
-        "compression": {"policy": policy, "warmup_steps": min(50, args.steps // 10), "window_steps": 50},
+        "schedule": {"kind": "cosine", "warmup_steps": warmup},
+        "compression": {"policy": policy, "warmup_steps": warmup, "window_steps": 50},
         "world": {"size": ranks or args.ranks},
         "checkpoint": {"at_end": "on"},
         **({"phases": phases} if phases else {}),
     }
 
 
-def then(args, kind, settings):
-    """A third of the steps dense, the rest of that kind; the rate starts anew without a warm-up."""
-    dense = args.steps // 3
+def then(args, kind, settings, steps=None):
+    """A third of the steps dense, the rest of that kind; the rate starts anew without a warm-up. `steps`: of --steps."""
+    steps = steps or args.steps
+    dense = steps // 3
     settings = {**settings, **args.settings}
     return [{"name": "dense", "steps": dense},
-            {"name": kind, "kind": kind, "steps": args.steps - dense, "schedule": {"warmup_steps": 0}, kind: settings}]
+            {"name": kind, "kind": kind, "steps": steps - dense, "schedule": {"warmup_steps": 0}, kind: settings}]
 
 
 def pruning_runs(args, model, seed):
     """(method, job) pairs."""
-    phases = then(args, "otov3", {"target_sparsity": args.target})
-    runs = [("dense", job(args, model, seed, [])), ("pruned", job(args, model, seed, phases))]
-    if args.also_on_one_rank:
-        runs += [(UNCOMPRESSED, job(args, model, seed, phases, policy="none")),
-                 (ONE_RANK, job(args, model, seed, phases, ranks=1, policy="none"))]
+    settings = {"target_sparsity": args.target}
+    runs = [("dense", job(args, model, seed, [])), ("pruned", job(args, model, seed, then(args, "otov3", settings)))]
+    if args.one_rank_steps:
+        phases = then(args, "otov3", settings, args.one_rank_steps)
+        runs += [(UNCOMPRESSED, job(args, model, seed, phases, policy="none", sync=True)),
+                 (ONE_RANK, job(args, model, seed, phases, ranks=1, policy="none", sync=True))]
     return runs
 
 

@@ -43,9 +43,12 @@ class Jobs(unittest.TestCase):
         self.assertEqual(both["# cnn, dense, seed 1"], jobs("prune", "--models", "cnn", "--seeds", "1")["# cnn, dense, seed 1"])
 
     def test_one_rank_has_the_batch_of_all(self):
-        both = jobs("prune", "--models", "cnn", "--seeds", "1", "--ranks", "4", "--also-on-one-rank")
+        both = jobs("prune", "--models", "cnn", "--seeds", "1", "--ranks", "4", "--one-rank-steps", "30")
         several, one = both["# cnn, pruned, uncompressed, seed 1"], both["# cnn, pruned, uncompressed, one rank, seed 1"]
         self.assertEqual((several.pop("world"), one.pop("world")), ({"size": 4}, {"size": 1}))
+        self.assertEqual([phase["steps"] for phase in one["phases"]], [10, 20])
+        self.assertTrue(one["training"]["sync_batch_norm"])
+        self.assertNotIn("sync_batch_norm", both["# cnn, pruned, seed 1"]["training"])
         self.assertEqual(several, one)
 
     def test_plain_pruning_differs_by_the_constraints_alone(self):
