@@ -5,10 +5,10 @@
   tools/bench/phase_bench.py robust --models cnn,vgg11 --sparsities 0.9,0.95,0.99 --results robust.jsonl
   tools/bench/phase_bench.py prune --models cnn --dry-run            prints the jobs, starts nothing
 
-prune: all steps dense, or a third of them dense and the rest otov3; `orchestrator prune` makes the smaller network. With
+prune: all steps dense, or --dense-steps of them dense and the rest otov3; `orchestrator prune` makes the smaller network. With
 --one-rank-steps a pruned job of so many steps runs on all ranks and on one, without compression and with batch norm's statistics
 of the whole batch: are the same channels zero? What both compute is the same up to rounding, which grows with the steps.
-robust: a third of the steps dense, then tscnc with both constraints, or with neither (magnitude pruning and the same
+robust: --dense-steps of the steps dense, then tscnc with both constraints, or with neither (magnitude pruning and the same
 adversarial training); `orchestrator attack` counts what is right under attack.
 
 Every run is a line of --results as soon as it is over; one that is there already is not run again, so that a comparison
@@ -38,6 +38,8 @@ def parse(argv):
     parser.add_argument("--batch", type=int, default=128, help="of all ranks (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=938, help="of a job (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--dense-steps", type=float, default=1 / 3, metavar="SHARE",
+                        help="of the steps, before the phase begins; 0: it begins with the first one (default: a third)")
     parser.add_argument("--target", type=float, default=0.5, help="prune: share of groups that go (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="a key of the phase as in a job file, e.g. cost_weight=0.5; may be given again")
@@ -58,6 +60,8 @@ def parse(argv):
         args.settings = {key: json.loads(value) for key, value in (item.split("=", 1) for item in args.settings)}
     except ValueError as error:
         parser.error(str(error))
+    if not 0 <= args.dense_steps < 1:
+        parser.error("--dense-steps: expected a share from 0 up to below 1")
     if args.steps < 3 or args.ranks < 1 or args.one_rank_steps in (1, 2):
         parser.error("--steps, --one-rank-steps: expected 3 or more; --ranks: 1 or more")
     return args
@@ -84,10 +88,12 @@ def job(args, model, seed, phases, ranks=None, policy="lgreco", sync=False):
 
 
 def then(args, kind, settings, steps=None):
-    """A third of the steps dense, the rest of that kind; the rate starts anew without a warm-up. `steps`: of --steps."""
+    """--dense-steps of the steps dense, the rest of that kind; the rate starts anew without a warm-up. `steps`: of --steps."""
     steps = steps or args.steps
-    dense = steps // 3
+    dense = int(steps * args.dense_steps)
     settings = {**settings, **args.settings}
+    if dense == 0:
+        return [{"name": kind, "kind": kind, "steps": steps, kind: settings}]
     return [{"name": "dense", "steps": dense},
             {"name": kind, "kind": kind, "steps": steps - dense, "schedule": {"warmup_steps": 0}, kind: settings}]
 

@@ -42,6 +42,11 @@ class Jobs(unittest.TestCase):
                          {"target_sparsity": 0.5, "cost_weight": 0.5, "score": "hesso"})
         self.assertEqual(both["# cnn, dense, seed 1"], jobs("prune", "--models", "cnn", "--seeds", "1")["# cnn, dense, seed 1"])
 
+    def test_a_phase_can_begin_with_the_first_step(self):
+        both = jobs("prune", "--models", "cnn", "--seeds", "1", "--steps", "30", "--dense-steps", "0")
+        self.assertEqual(both["# cnn, pruned, seed 1"]["phases"],
+                         [{"name": "otov3", "kind": "otov3", "steps": 30, "otov3": {"target_sparsity": 0.5}}])
+
     def test_one_rank_has_the_batch_of_all(self):
         both = jobs("prune", "--models", "cnn", "--seeds", "1", "--ranks", "4", "--one-rank-steps", "30")
         several, one = both["# cnn, pruned, uncompressed, seed 1"], both["# cnn, pruned, uncompressed, one rank, seed 1"]
