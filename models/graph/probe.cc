@@ -84,10 +84,11 @@ class Prober {
     return absl::StrCat("probe failed: outputs differ by ", *difference);
   }
 
-  absl::Status CheckTogether(double difference, absl::string_view what) const {
+  absl::Status CheckTogether(double difference, size_t classes) const {
     if (difference <= options_.tolerance) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("probe of all ", what, " together: outputs differ by ",
-                                            difference, ", although each of them alone is exact"));
+    return absl::InternalError(absl::StrCat("probe of all ", classes,
+                                            " classes together: outputs differ by ", difference,
+                                            ", although each of them alone is exact"));
   }
 
  private:
@@ -159,7 +160,7 @@ absl::StatusOr<ProbeResult> Probe(const Imported& imported, const AxisAnalysis& 
     if (!all.empty()) {
       SLUICE_ASSIGN_OR_RETURN(result.together, try_without(all));
       SLUICE_RETURN_IF_ERROR(
-          prober.CheckTogether(result.together, absl::StrCat(all.size(), " classes")));
+          prober.CheckTogether(result.together, all.size()));
     }
     for (auto& [index, reason] : failures) (*classes)[index].reasons.push_back(std::move(reason));
     return result;
@@ -197,14 +198,20 @@ absl::StatusOr<ProbeResult> ProbeErasures(const Imported& imported, const AxisAn
       if (!failure.empty()) stretch.reasons.push_back(std::move(failure));
       order.push_back(index);
     }
-    const std::vector<int32_t> all =
-        ChooseErasures(imported.graph, *stretches, order, order.size());
-    if (!all.empty()) {
-      SLUICE_ASSIGN_OR_RETURN(result.together, try_without(all));
-      SLUICE_RETURN_IF_ERROR(
-          prober.CheckTogether(result.together, absl::StrCat(all.size(), " operators")));
+    // What fails only beside others stays: the last of them, until the rest is exact.
+    for (;;) {
+      const std::vector<int32_t> all =
+          ChooseErasures(imported.graph, *stretches, order, order.size());
+      if (all.empty()) return result;
+      const absl::StatusOr<double> difference = try_without(all);
+      const std::string failure = prober.Failure(difference);
+      if (failure.empty()) {
+        result.together = *difference;
+        return result;
+      }
+      (*stretches)[all.back()].reasons.push_back(
+          absl::StrCat("together with ", all.size() - 1, " others: ", failure));
     }
-    return result;
   });
 }
 

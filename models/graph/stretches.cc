@@ -371,10 +371,12 @@ std::optional<std::string> ErasureBreach(const Graph& graph, const std::vector<S
     if (alive[i] || IsTermOfSums(stretches, stretch)) continue;
     return absl::StrCat(NameOf(graph.nodes[stretch.nodes[0]]), " would be left without input");
   }
-  std::vector<bool> reaches(stretches.size(), false);
+  // What reaches an output, and what did with nothing erased.
+  std::vector<bool> reaches(stretches.size(), false), reached(stretches.size(), false);
   for (size_t i = stretches.size(); i > 0; --i) {
     const Stretch& stretch = stretches[i - 1];
     reaches[i - 1] = alive[i - 1] && (stretch.makes_output || Any(stretch.after, reaches));
+    reached[i - 1] = stretch.makes_output || Any(stretch.after, reached);
     if (stretch.makes_output && !alive[i - 1]) {
       return absl::StrCat(NameOf(graph.nodes[stretch.nodes.back()]),
                           " makes an output, and would be gone");
@@ -385,7 +387,7 @@ std::optional<std::string> ErasureBreach(const Graph& graph, const std::vector<S
     for (size_t i = 0; i < stretches.size(); ++i) {
       const std::vector<ValueId>& inputs = stretches[i].inputs;
       if (std::find(inputs.begin(), inputs.end(), input) == inputs.end()) continue;
-      read = true;
+      read = read || reached[i];
       used = used || reaches[i];
     }
     if (read && !used) {

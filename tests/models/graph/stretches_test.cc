@@ -201,6 +201,18 @@ TEST(ErasureBreach, EachInputMustReachAnOutput) {
             "input value 1 would reach no output");
 }
 
+TEST(ErasureBreach, AnInputThatNeverReachedAnOutputNeedNot) {
+  GraphBuilder b;
+  const ValueId first = b.Input({5}), second = b.Input({4});
+  b.Linear("unused", second, 4, 6);
+  const ValueId sum = b.Add(b.Linear("one", first, 5, 6), b.Linear("two", first, 5, 6));
+  const Stretched net(b.Build({b.Linear("head", sum, 6, 3)}));
+  std::vector<bool> erased(net.stretches.size(), false);
+  EXPECT_FALSE(ErasureBreach(net.graph, net.stretches, erased));
+  erased[net.Of("two.weight")] = true;
+  EXPECT_FALSE(ErasureBreach(net.graph, net.stretches, erased));
+}
+
 TEST(ErasureBreach, WhatIsBroadcastCannotStandAlone) {
   GraphBuilder b;
   const ValueId x = b.Relu(b.Linear("stem", b.Input({3, 5}), 5, 6));

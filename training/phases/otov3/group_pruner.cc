@@ -25,19 +25,31 @@ bool HasPrefix(const graph::Group& group, absl::string_view prefix) {
   });
 }
 
-absl::Status LeaveOut(const std::vector<std::string>& keep, std::vector<graph::Group>& groups) {
+// Takes the groups out that are to stay whole. \return them
+absl::StatusOr<std::vector<graph::Group>> LeaveOut(const std::vector<std::string>& keep,
+                                                   absl::Span<const ParameterInfo> parameters,
+                                                   std::vector<graph::Group>& groups) {
   for (const std::string& prefix : keep) {
-    const auto kept = std::remove_if(groups.begin(), groups.end(), [&](const graph::Group& group) {
-      return HasPrefix(group, prefix);
-    });
-    if (kept == groups.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "otov3.keep: no group that is left has a parameter whose name starts with \"", prefix,
-          "\""));
-    }
-    groups.erase(kept, groups.end());
+    const bool known =
+        std::any_of(parameters.begin(), parameters.end(), [&](const ParameterInfo& parameter) {
+          return absl::StartsWith(parameter.name, prefix);
+        });
+    if (known) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("otov3.keep: no parameter has a name that starts with \"", prefix, "\""));
   }
-  return absl::OkStatus();
+  const auto kept = std::stable_partition(
+      groups.begin(), groups.end(), [&](const graph::Group& group) {
+        return std::none_of(keep.begin(), keep.end(), [&](const std::string& prefix) {
+          return HasPrefix(group, prefix);
+        });
+      });
+  std::vector<graph::Group> left_out(kept, groups.end());
+  groups.erase(kept, groups.end());
+  if (groups.empty()) {
+    return absl::InvalidArgumentError("otov3.keep: leaves nothing that may go");
+  }
+  return left_out;
 }
 
 }  // namespace
@@ -46,9 +58,14 @@ absl::StatusOr<GroupPruner> GroupPruner::Create(const PruneSettings& settings, P
                                                 absl::Span<const ParameterInfo> parameters,
                                                 Step first, int64_t steps) {
   SLUICE_ASSIGN_OR_RETURN(const Timeline timeline, MakeTimeline(settings, steps));
-  SLUICE_RETURN_IF_ERROR(LeaveOut(settings.keep, space.groups));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<graph::Group> left_out,
+                          LeaveOut(settings.keep, parameters, space.groups));
   SLUICE_ASSIGN_OR_RETURN(GroupView view, GroupView::Create(std::move(space.groups), parameters));
-  return GroupPruner(settings, std::move(view), std::move(space.valid), timeline, first);
+  GroupPruner pruner(settings, std::move(view), std::move(space.valid), timeline, first);
+  if (!left_out.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(pruner.kept_, GroupView::Create(std::move(left_out), parameters));
+  }
+  return pruner;
 }
 
 GroupPruner::GroupPruner(const PruneSettings& settings, GroupView view,
@@ -88,7 +105,7 @@ absl::StatusOr<std::vector<ElementRun>> GroupPruner::AfterOptimizer(Step step, d
   }
   if (scoring()) Score(learning_rate, values);
   if (scoring() && t >= timeline_.PeriodBegin(next_period_, periods())) {
-    SLUICE_RETURN_IF_ERROR(Divide(step));
+    SLUICE_RETURN_IF_ERROR(Divide(step, values));
   }
   if (settings_.variant == Variant::kDhspg && t >= timeline_.shrink) BeginShrink(step);
 
@@ -119,26 +136,33 @@ void GroupPruner::Score(double learning_rate, FloatSpans values) {
   std::vector<double> scores =
       settings_.hesso_scores ? HessoScores(sums, elements_) : DhspgScores(sums, elements_);
   WeighByCost(macs_, settings_.cost_weight, scores);
+  PutZerosFirst(sums, scores);
   AddToAverage(scores, settings_.score_average, scores_);
 }
 
-absl::StatusOr<std::vector<bool>> GroupPruner::Select() const {
+absl::StatusOr<std::vector<bool>> GroupPruner::Select(FloatSpans values) const {
   if (settings_.mode == Mode::kPrune) {
     return Partition(scores_, view_.classes(), settings_.rules, redundant_);
   }
-  return SelectValid(scores_, requested(), redundant_, [this](const std::vector<bool>& removed) {
+  // Gone with an earlier phase, and not to be chosen in this one.
+  std::vector<int32_t> gone;
+  for (int g = 0; kept_.has_value() && g < kept_->size(); ++g) {
+    if (kept_->IsZero(g, values)) gone.push_back(kept_->group(g).class_id);
+  }
+  return SelectValid(scores_, requested(), redundant_, [&](const std::vector<bool>& removed) {
     if (valid_ == nullptr) return true;
-    std::vector<int32_t> class_ids;
+    std::vector<int32_t> class_ids = gone;
     for (int g = 0; g < view_.size(); ++g) {
       if (removed[static_cast<size_t>(g)]) class_ids.push_back(view_.group(g).class_id);
     }
+    std::sort(class_ids.begin(), class_ids.end());
     return valid_(class_ids);
   });
 }
 
 // Of all that goes, the groups of this period: those with the highest scores by now.
-absl::Status GroupPruner::Divide(Step step) {
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<bool> all, Select());
+absl::Status GroupPruner::Divide(Step step, FloatSpans values) {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<bool> all, Select(values));
   std::vector<size_t> candidates;
   for (size_t g = 0; g < all.size(); ++g) {
     if (all[g] && !redundant_[g]) candidates.push_back(g);

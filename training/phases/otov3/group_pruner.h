@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,8 @@ class GroupPruner {
  public:
   /// \param parameters  in the order of all FloatSpans below
   /// \param steps       of the phase, `first` is the first of
-  /// \error as GroupView::Create and MakeTimeline; kInvalidArgument: a prefix in `keep` that no group has
+  /// \error as GroupView::Create and MakeTimeline; kInvalidArgument: a prefix in `keep` that no parameter has, or
+  ///        that leaves no group
   static absl::StatusOr<GroupPruner> Create(const PruneSettings& settings, PruneSpace space,
                                             absl::Span<const ParameterInfo> parameters, Step first,
                                             int64_t steps);
@@ -83,8 +85,8 @@ class GroupPruner {
   }
   void Score(double learning_rate, FloatSpans values);
   // All groups that are to go by the scores until now, those that are redundant already among them.
-  absl::StatusOr<std::vector<bool>> Select() const;
-  absl::Status Divide(Step step);
+  absl::StatusOr<std::vector<bool>> Select(FloatSpans values) const;
+  absl::Status Divide(Step step, FloatSpans values);
   void BeginShrink(Step step);
   // \return whether the group is zero now
   bool Move(int g, int64_t t, double learning_rate, FloatSpans values) const;
@@ -93,6 +95,7 @@ class GroupPruner {
 
   PruneSettings settings_;
   GroupView view_;
+  std::optional<GroupView> kept_;  // what `keep` leaves out, if anything
   std::function<bool(const std::vector<int32_t>&)> valid_;  // as in PruneSpace
   Timeline timeline_;
   Step first_;

@@ -52,7 +52,8 @@ int RoundedRemoved(int units, int selected, int forced, int divisor) {
 }  // namespace
 
 int RequestedGroups(int groups, double target) {
-  return static_cast<int>(std::floor(groups * std::min(target, kMostOfAll)));
+  constexpr double kRounding = 1e-9;  // of the product: 50 * 0.58 is 29
+  return static_cast<int>(std::floor(groups * std::min(target, kMostOfAll) + kRounding));
 }
 
 absl::StatusOr<std::vector<bool>> Partition(absl::Span<const double> scores,

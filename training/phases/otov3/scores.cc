@@ -10,7 +10,7 @@ namespace sluice::otov3 {
 namespace {
 
 constexpr double kTiny = 1e-6;  // keeps the inverse of a mean magnitude finite, as in the sources
-constexpr double kKeptForZeros = 1;
+constexpr double kKeptForZeros = 1e9;  // above any score, weighted or not
 
 double Cosine(const GroupSums& sums) {
   const double norms = std::sqrt(sums.xx) * std::sqrt(sums.dd);
@@ -35,13 +35,13 @@ void AddTerm(absl::Span<const GroupSums> sums, double weight, const Term& term,
   AddNormalised(terms, weight, total);
 }
 
+}  // namespace
+
 void PutZerosFirst(absl::Span<const GroupSums> sums, std::vector<double>& scores) {
   for (size_t g = 0; g < sums.size(); ++g) {
     if (sums[g].xx == 0) scores[g] = kKeptForZeros;
   }
 }
-
-}  // namespace
 
 std::vector<double> DhspgScores(absl::Span<const GroupSums> sums,
                                 absl::Span<const int64_t> elements) {
@@ -55,7 +55,6 @@ std::vector<double> DhspgScores(absl::Span<const GroupSums> sums,
         return 1 / (std::sqrt(sums[g].xx) / static_cast<double>(elements[g]) + kTiny);
       },
       scores);
-  PutZerosFirst(sums, scores);
   return scores;
 }
 
@@ -69,7 +68,6 @@ std::vector<double> HessoScores(absl::Span<const GroupSums> sums,
   add([&](size_t g) { return Cosine(sums[g]) + 1; });
   add([&](size_t g) { return std::abs(sums[g].xd); });
   add([&](size_t g) { return sums[g].xd * sums[g].xd / 2; });
-  PutZerosFirst(sums, scores);
   return scores;
 }
 

@@ -8,8 +8,8 @@
 
 namespace sluice::otov3 {
 
-/// How redundant each group is, the higher the more; pure, in fp64. A group that is zero already has the highest
-/// score. `elements` of each group, at least 1.
+/// How redundant each group is, the higher the more; pure, in fp64. `elements` of each group, at least 1. A
+/// group that is zero already scores 0 here and counts for no norm: PutZerosFirst, after all else.
 
 /// Half of each: the cosine of x and d (above 0: to shrink it lowers the loss too) and 1 / (|x| / elements), both
 /// divided by their norm over all groups. In [-1, 1].
@@ -30,5 +30,8 @@ void AddToAverage(absl::Span<const double> scores, double keep, std::vector<doub
 /// The more a group costs (macs over their mean, to the power of kappa), the more redundant it is: positive scores
 /// are multiplied, negative ones divided. Groups without macs keep their score.
 void WeighByCost(absl::Span<const double> macs, double kappa, std::vector<double>& scores);
+
+/// Groups that are zero already become the most redundant ones, all alike, whatever groups cost.
+void PutZerosFirst(absl::Span<const GroupSums> sums, std::vector<double>& scores);
 
 }  // namespace sluice::otov3

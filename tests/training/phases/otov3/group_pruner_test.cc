@@ -226,13 +226,18 @@ TEST(GroupPruner, GroupsOfKeptParametersAreLeftAlone) {
   settings.keep = {"b"};
   const GroupPruner pruner = Make(settings, toy);
   EXPECT_EQ(pruner.view().size(), 9);
-  settings.keep = {"b", "a"};
-  EXPECT_THAT(std::string(GroupPruner::Create(settings, {toy.groups, nullptr}, toy.parameters,
-                                              kFirst, kSteps)
-                              .status()
-                              .message()),
-              HasSubstr("otov3.keep: no group that is left has a parameter whose name starts with "
-                        "\"a\""));
+  settings.keep = {"b", "b"};  // once more changes nothing
+  EXPECT_EQ(Make(settings, toy).view().size(), 9);
+  const auto why = [&](std::vector<std::string> keep) {
+    settings.keep = std::move(keep);
+    return std::string(
+        GroupPruner::Create(settings, {toy.groups, nullptr}, toy.parameters, kFirst, kSteps)
+            .status()
+            .message());
+  };
+  EXPECT_THAT(why({"b", "typo."}),
+              HasSubstr("otov3.keep: no parameter has a name that starts with \"typo.\""));
+  EXPECT_THAT(why({""}), HasSubstr("otov3.keep: leaves nothing that may go"));
 }
 
 // Units as if they were operators, a class each: unit u of class 0 has class u, of class 1 has class 100 + u.
@@ -307,6 +312,56 @@ TEST_P(GroupPrunerTest, ErasingGoesOnFromAnyStepAsIfItHadNotStopped) {
     EXPECT_EQ(other.values, toy.values) << "from step " << stop;
     EXPECT_EQ(later.log().digest(), whole.log().digest());
   }
+}
+
+// What an earlier phase erased is gone: its pair must stay, however cheap the one and dear the other.
+TEST_P(GroupPrunerTest, ErasingAgainLeavesANetwork) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    ToyNetwork toy(seed);
+    std::vector<graph::Group> operators = Operators(toy);
+    for (graph::Group& group : operators) group.macs = group.class_id % 2 == 0 ? 1 : 1000;
+    PruneSettings settings = Settings(GetParam());
+    settings.mode = Mode::kErase;
+    settings.cost_weight = 2;
+    settings.rules = {0.5, 8, 0.1};
+    auto pruner =
+        GroupPruner::Create(settings, {operators, LeavesANetwork}, toy.parameters, kFirst, kSteps);
+    ASSERT_TRUE(pruner.ok()) << pruner.status();
+    for (int g = 0; g < pruner->view().size(); ++g) {
+      const int32_t id = pruner->view().group(g).class_id;
+      if (id < 12 && id % 2 == 0) pruner->view().Zero(g, toy.spans);
+    }
+    Train(*pruner, toy, 0, kSteps);
+    const std::vector<int32_t> gone = ZeroClasses(*pruner, toy);
+    EXPECT_EQ(static_cast<int>(gone.size()), pruner->requested()) << "seed " << seed;
+    EXPECT_TRUE(LeavesANetwork(gone)) << "seed " << seed;
+  }
+}
+
+TEST_P(GroupPrunerTest, WhatIsGoneCountsThoughItIsKept) {
+  ToyNetwork toy(19);
+  const std::vector<graph::Group> operators = Operators(toy);
+  auto all = GroupView::Create(operators, toy.parameters);
+  ASSERT_TRUE(all.ok()) << all.status();
+  PruneSettings settings = Settings(GetParam());
+  settings.mode = Mode::kErase;
+  settings.rules = {0.99, 8, 0.1};
+  settings.keep = {"b"};
+  const auto one_is_left = [](const std::vector<int32_t>& gone) {
+    return std::count(gone.begin(), gone.end(), 0) + std::count(gone.begin(), gone.end(), 100) < 2;
+  };
+  auto pruner =
+      GroupPruner::Create(settings, {operators, one_is_left}, toy.parameters, kFirst, kSteps);
+  ASSERT_TRUE(pruner.ok()) << pruner.status();
+  for (int64_t t = 0; t < kSteps; ++t) {
+    pruner->BeforeOptimizer(toy.spans);
+    toy.Step(static_cast<uint64_t>(t), kRate);
+    all->Zero(0, toy.spans);  // class 0, of the parameter b: as the trainer keeps it
+    ASSERT_TRUE(pruner->AfterOptimizer(kFirst + t, kRate, toy.spans).ok());
+  }
+  const std::vector<int32_t> gone = ZeroClasses(*pruner, toy);
+  EXPECT_EQ(gone.size(), 8u);  // of the nine that may go
+  EXPECT_EQ(std::count(gone.begin(), gone.end(), 100), 0);
 }
 
 TEST(GroupPruner, StateOfOtherGroupsIsRefusedAndNothingChanges) {

@@ -69,6 +69,7 @@ TEST(Partition, RequestedIsTheFloorAndNeverAll) {
   EXPECT_EQ(RequestedGroups(10, 0.35), 3);
   EXPECT_EQ(RequestedGroups(10, 0.9999), 9);
   EXPECT_EQ(RequestedGroups(10, 0), 0);
+  EXPECT_EQ(RequestedGroups(50, 0.58), 29);  // a little less in fp64
 }
 
 TEST(Partition, TheRulesHoldForAnyScores) {

@@ -37,15 +37,13 @@ TEST(Scores, OfTwoEqualGroupsTheSmallerIsMoreRedundant) {
   }
 }
 
-TEST(Scores, WhatIsZeroIsTheMostRedundantAndLeavesTheOthersTheirScores) {
+TEST(Scores, WhatIsZeroLeavesTheOthersTheirScores) {
   const std::vector<GroupSums> two = {{1, 0.1, 1}, {0.01, 0.01, 1}};
   const std::vector<GroupSums> three = {{1, 0.1, 1}, {0, 0, 3}, {0.01, 0.01, 1}};
   const std::vector<double> without = DhspgScores(two, {4, 4});
   const std::vector<double> with = DhspgScores(three, {4, 4, 4});
   EXPECT_EQ(with[0], without[0]);
   EXPECT_EQ(with[2], without[1]);
-  EXPECT_GE(with[1], with[0]);
-  EXPECT_GE(with[1], with[2]);
 }
 
 TEST(Scores, ScoresStayInTheirRange) {
@@ -82,7 +80,24 @@ TEST(Scores, AnAverageBeginsWithTheFirstScores) {
   EXPECT_DOUBLE_EQ(average[0], 1.1);
 }
 
-TEST(Scores, CostNeverMakesAGroupLessRedundant) {
+TEST(Scores, WhatIsZeroGoesFirstWhateverOthersCost) {
+  const std::vector<GroupSums> sums = {{1, 0.1, 1}, {0, 0, 3}, {0.01, 0.01, 1}};
+  std::vector<double> scores = DhspgScores(sums, {4, 4, 4});
+  WeighByCost(std::vector<double>{1e6, 1, 1e6}, 2, scores);
+  PutZerosFirst(sums, scores);
+  EXPECT_GT(scores[1], scores[0]);
+  EXPECT_GT(scores[1], scores[2]);
+}
+
+TEST(Scores, WhatIsZeroGoesBeforeTheOnlyOneThatIsNot) {
+  const std::vector<GroupSums> sums = {{1, 1, 1}, {0, 0, 3}};
+  std::vector<double> scores = DhspgScores(sums, {4, 4});
+  EXPECT_EQ(scores[0], 1);
+  PutZerosFirst(sums, scores);
+  EXPECT_GT(scores[1], scores[0]);
+}
+
+TEST(Scores, WhatCostsMoreThanTheMeanIsMoreRedundantAndWhatCostsLessIsLess) {
   std::vector<double> scores = {0.5, -0.5, 0.5, -0.5, 0.1};
   WeighByCost(std::vector<double>{8, 8, 2, 2, 0}, 1, scores);  // mean 4
   EXPECT_DOUBLE_EQ(scores[0], 1);
