@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -89,6 +90,12 @@ std::vector<int> TcpSockets(bool listening) {
   return sockets;
 }
 
+// What a descriptor stands for, which another one with its number does not; 0: nothing.
+uint64_t InodeOf(int descriptor) {
+  struct stat status;
+  return fstat(descriptor, &status) == 0 ? status.st_ino : 0;
+}
+
 // UCX finds the connection closed, without a byte in it.
 void PutOut(int descriptor) {
   shutdown(descriptor, SHUT_RDWR);  // first: nothing comes in any more
@@ -110,7 +117,7 @@ ListenerGuard::ListenerGuard(const std::vector<int>& before, const std::string& 
     if (worker_address.find(port) == std::string::npos) continue;  // another thread's
     // Unknown to UCX's thread, or held back: the same.
     (void)ucs_async_modify_handler(descriptor, 0);
-    listeners_.push_back({descriptor, bound->port, bound->address});
+    listeners_.push_back({descriptor, InodeOf(descriptor), bound->port, bound->address});
   }
 }
 
@@ -136,15 +143,34 @@ void ListenerGuard::TakePeers() {
   bool came = !looked_;
   looked_ = true;
   for (Listener& listener : listeners_) {
+    if (InodeOf(listener.descriptor) != listener.inode) continue;  // as below
     pollfd polled{listener.descriptor, POLLIN, 0};
     if (poll(&polled, 1, 0) != 1) continue;
-    (void)ucs_async_dispatch_handlers(&listener.descriptor, 1, UCS_EVENT_SET_EVREAD);
+    const ucs_status_t accepted =
+        ucs_async_dispatch_handlers(&listener.descriptor, 1, UCS_EVENT_SET_EVREAD);
+    // Busy, UCX puts it off to the end of its progress: those whom it takes then are looked at before the next one.
+    if (accepted != UCS_OK) looked_ = false;
     came = true;
   }
   if (came) PutStrangersOut();
+  ForgetClosed();
+}
+
+// UCX closes a socket of its own when it cannot accept, as without a free descriptor. Its number may be another's soon.
+void ListenerGuard::ForgetClosed() {
+  const auto closed = std::stable_partition(
+      listeners_.begin(), listeners_.end(),
+      [](const Listener& listener) { return InodeOf(listener.descriptor) == listener.inode; });
+  for (auto listener = closed; listener != listeners_.end(); ++listener) {
+    (void)ucs_async_remove_handler(listener->descriptor, 1);
+    SLUICE_LOG(Error, "UCX gave up listening at ", listener->address, ":", listener->port,
+               ": it could not accept a connection (too many open files?)");
+  }
+  listeners_.erase(closed, listeners_.end());
 }
 
 void ListenerGuard::Shut() {
+  ForgetClosed();
   for (const Listener& listener : listeners_) {
     // UCX would take the end of listening for a failure, and forget to stop watching the descriptor.
     (void)ucs_async_remove_handler(listener.descriptor, 1);

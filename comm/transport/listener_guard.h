@@ -47,11 +47,13 @@ class ListenerGuard {
  private:
   struct Listener {
     int descriptor = -1;
+    uint64_t inode = 0;
     uint16_t port = 0;
     std::string address;  // bound to, as text
   };
 
   void PutStrangersOut();
+  void ForgetClosed();
 
   std::vector<Listener> listeners_;
   std::vector<std::string> admitted_;

@@ -352,6 +352,7 @@ bool UcxMesh::Progress() {
     });
     return false;
   }
+  if (peers_went_) ShutOnceAllHaveMet();
   if (handshakes_moved_) AdvanceHandshakes();
   if (peers_went_ && moved < kMostProgressAtOnce) EndRequestsOfGonePeers();
   return moved > 0;

@@ -201,8 +201,13 @@ def ucx_does_not_listen_while_training():
     # Where tcp is asked for. Strangers before that: tests/cluster/strangers_test.sh.
     job = Job(2, SMALL + ["training.steps=100000", "report.every_steps=1", "communication.transports=tcp,self"])
     job.wait_for_step(1)
-    found = {(name, address) for name, address, _ in listeners(job)}
-    check(found == {("coordinator", "127.0.0.1")}, found)
+    deadline = time.monotonic() + 60
+    while True:  # steps need no profiler, which may still be on its way
+        found = {(name, address) for name, address, _ in listeners(job)}
+        if found == {("coordinator", "127.0.0.1")}:
+            break
+        check(time.monotonic() < deadline, found)
+        time.sleep(0.2)
     job.kill()
     job.close()
 

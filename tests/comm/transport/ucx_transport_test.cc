@@ -1,6 +1,7 @@
 #include "comm/transport/ucx_transport.h"
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -179,6 +180,30 @@ TEST(UcxTransport, TenThousandStrangersCostNoMemory) {
     if (round == 10) before = ResidentBytes();
   }
   EXPECT_LT(ResidentBytes() - before, kMostGrowth);
+}
+
+TEST(UcxTransport, StrangersWhoTakeAllDescriptorsDoNotEndTheProcess) {
+  ASSERT_EQ(setenv("UCX_NET_DEVICES", "lo", 1), 0);
+  auto mine = UcxEndpointSeed::Create({"tcp,self"});
+  ASSERT_TRUE(mine.ok());
+  const sockaddr_in listener = NameOf(ListenerGuard::ListeningSockets().at(0));
+  auto other = UcxEndpointSeed::Create({"tcp,self"});
+  ASSERT_EQ(unsetenv("UCX_NET_DEVICES"), 0);
+  ASSERT_TRUE(other.ok());
+  auto here = std::move(**mine).Connect(Rank(0), {(*mine)->address(), (*other)->address()});
+  ASSERT_TRUE(here.ok());
+  std::vector<int> strangers;
+  for (int i = 0; i < 50; ++i) strangers.push_back(SendCrafted(listener));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(strangers.back()) + 20;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::byte byte{0};
+  const RequestId receive = (*here)->Receive(Rank(1), 1, absl::MakeSpan(&byte, 1));
+  for (int look = 0; look < 20; ++look) (void)(*here)->Test(receive);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  for (const int stranger : strangers) close(stranger);
 }
 
 TEST(UcxTransport, SignalsStayWithTheProcess) {
